@@ -1,0 +1,16 @@
+// Bugs of ours stop the program; nothing a peer or an operator does may reach here.
+
+/** A broken invariant of our own code. It is never caught to go on. */
+export class Bug extends Error {
+  override readonly name = 'Bug';
+}
+
+/** An operator's mistake: one line that says what was wrong, the value, the range, and the next step. Exit status 2. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/** Throws `Bug` unless `condition` holds. For invariants of ours only, never for a peer's bytes. */
+export function assert(condition: boolean, what: string): asserts condition {
+  if (!condition) throw new Bug(what);
+}

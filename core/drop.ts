@@ -1,0 +1,80 @@
+// Why a frame went no further: numbered reasons, counted per port, shown by name.
+
+/** A drop is a value, not an exception: no peer may make us throw. `None` means that the frame went on. */
+export const Drop = {
+  None: 0,
+  // Layer 2, as the switch sees it.
+  Runt: 1, // shorter than an Ethernet header
+  Giant: 2, // longer than the port or the network takes
+  SamePort: 3, // the destination lives behind the ingress port, IEEE 802.1Q §8.6.1
+  NoPort: 4, // the ingress port does not exist or is down
+  NotMember: 5, // tagged with a VLAN that the ingress port does not carry
+  Untagged: 6, // untagged on a port that takes tagged frames only
+  NoEgress: 7, // nobody else is in the VLAN
+  Storm: 8, // above the storm guard's rate
+  Moved: 9, // the source MAC moved too fast between ports
+  Reserved: 10, // a source MAC that no station may have (group address)
+  // Ports.
+  TxFull: 11, // the egress queue was full
+  TxCongested: 12, // the port has not been writable for a while
+  TxError: 13, // the host's system call failed
+  TxTooLong: 14, // longer than the medium behind the egress port can carry
+  RxTruncated: 15, // the host cut the frame: it was longer than a cell
+  RxLength: 16, // a length prefix out of range
+  RxOffload: 17, // an offload header that contradicts its frame
+  RxSource: 18, // a datagram from somebody who is not our peer
+  NoMemory: 19, // the slab had no room
+  Blocked: 20, // the port is administratively blocked
+  // Headers, as wire/ reads them.
+  EthTruncated: 21,
+  VlanTruncated: 22,
+  ArpTruncated: 23,
+  ArpFormat: 24,
+  Ip4Truncated: 25,
+  Ip4Version: 26,
+  Ip4HeaderLength: 27,
+  Ip4TotalLength: 28,
+  Ip4Checksum: 29,
+  Ip6Truncated: 30,
+  Ip6Version: 31,
+  Ip6PayloadLength: 32,
+  Ip6Extension: 33,
+  IcmpTruncated: 34,
+  IcmpChecksum: 35,
+  UdpTruncated: 36,
+  UdpLength: 37,
+  UdpChecksum: 38,
+  TcpTruncated: 39,
+  TcpDataOffset: 40,
+  TcpChecksum: 41,
+} as const;
+export type Drop = (typeof Drop)[keyof typeof Drop];
+
+/** The reasons by number, in the spelling of metrics and listings: `TxFull` is `tx-full`. */
+export const DROP_NAMES: readonly string[] = Object.keys(Drop).map((name) =>
+  name.replace(/[A-Z]/g, (letter, at: number) => (at === 0 ? '' : '-') + letter.toLowerCase()),
+);
+
+/** One counter per reason. Whole numbers, exact to 2^53. */
+export class DropCounters {
+  readonly counts = new Float64Array(DROP_NAMES.length);
+
+  add(reason: Drop, frames = 1): void {
+    this.counts[reason]! += frames;
+  }
+
+  total(): number {
+    let sum = 0;
+    for (let reason = 1; reason < this.counts.length; reason++) sum += this.counts[reason]!;
+    return sum;
+  }
+
+  /** The reasons that happened, by name. */
+  byName(): Record<string, number> {
+    const out: Record<string, number> = {};
+    for (let reason = 1; reason < this.counts.length; reason++) {
+      if (this.counts[reason] !== 0) out[DROP_NAMES[reason]!] = this.counts[reason]!;
+    }
+    return out;
+  }
+}
