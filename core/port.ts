@@ -15,9 +15,9 @@ export class PortCounters {
 /**
  * One end of an Ethernet cable. A plug, a stack, a gateway and a simulated link all are one; the switch cannot tell which.
  *
- * Frames live in the slab of the thread that breathes. What `receive` reports stays valid until the next `receive` of the
- * same port, and at least until every port was flushed; who keeps a frame longer copies it. In front of each frame
- * `HEADROOM_BYTES` bytes belong to whoever sends it on: they hold a length prefix.
+ * Frames live in the slab of the thread that breathes. What `receive` reports stays valid until every port was flushed;
+ * who keeps a frame longer copies it. In front of each frame, or of its offload header where that stands directly before
+ * it, `HEADROOM_BYTES` bytes belong to whoever sends it on: they hold a length prefix.
  */
 export interface Port {
   readonly counters: PortCounters;
@@ -31,6 +31,8 @@ export interface Port {
   queue(at: number, length: number, offload: number): Drop;
   /** Sends what was queued. False if some is still held: the port wants its ingress to pause until it drains. */
   flush(nowUs: number): boolean;
+  /** Stops or restarts reading from the host: the breath pauses an ingress while its egress holds frames. */
+  pause(isPaused: boolean): void;
   close(): void;
 }
 

@@ -1,0 +1,311 @@
+// One thread's loop: epoll, timers and the breath. The blocking driver waits in epoll; the other one lives on libuv's loop.
+
+import { assert } from '../core/assert.ts';
+import type { Port } from '../core/port.ts';
+import { NONE, Slab } from '../core/slab.ts';
+import { NEVER, waitMs } from '../core/time.ts';
+import { fillVector } from '../plug/datagram-port.io.ts';
+import type { NativeHost, ReceiveArea, Watcher } from '../plug/native-host.ts';
+import { Epoll } from '../sys/epoll.io.ts';
+import { addressOf, pollReadable, sys, whyNoNative } from '../sys/libc.io.ts';
+import { Sockets } from '../sys/socket.io.ts';
+import { Breath } from './breath.ts';
+import { Attachment, type AttachmentInfo, type Network } from './network.ts';
+
+const SLAB_BYTES = 512 << 20; // address space; only what is touched costs memory
+const EVENTS_A_TURN = 256;
+const WAIT_MS_MAX = 1000; // a thread that blocks must look up now and then to be stopped
+const CELLS = 64;
+const CELL_BYTES = 9232 + 64; // a jumbo frame; an odd number of cache lines a stride, so that cells spread over the cache
+const CELL_HEADROOM = 16;
+const CELL_STRIDE = CELL_HEADROOM + CELL_BYTES + 96;
+const BLOCK_BYTES = 512 << 10;
+const BLOCK_HEADROOM = 64;
+const MESSAGE_AND_IOVEC_BYTES = 80;
+
+export interface FabricOptions {
+  /** Wait this long between wake-ups, so that batches grow: 0 is lowest latency, 30 saves a third of the CPU. */
+  rxUsecs?: number;
+  /** A line for the operator. */
+  tell?: (text: string) => void;
+}
+
+interface Timer {
+  id: number;
+  deadlineUs: number;
+  act: () => void;
+}
+
+/** A thread's ports, networks and time. Native calls are optional: without them ports are Node's own. */
+export class Fabric implements NativeHost {
+  readonly slab: Slab;
+  readonly breath: Breath;
+  readonly networks = new Map<string, Network>();
+  readonly isNative: boolean;
+  readonly address: number;
+  private readonly epoll: Epoll | undefined;
+  private readonly area_: ReceiveArea | undefined;
+  private readonly sockets_: Sockets | undefined;
+  private readonly watchers: (Watcher | undefined)[] = [];
+  private readonly attachments = new Map<Port, Attachment>();
+  private readyPorts: Attachment[] = [];
+  private spare: Attachment[] = [];
+  private readonly readyIds = new Set<Attachment>();
+  private readonly timers: Timer[] = [];
+  private readonly leaving: Attachment[] = [];
+  private readonly options: FabricOptions;
+  private nextId = 1;
+  private nowUs_ = 0;
+  private isStopped = false;
+  private scheduled: NodeJS.Immediate | undefined;
+  private timeout: NodeJS.Timeout | undefined;
+  private poller: { close(): void } | undefined;
+  private isOnLoop = false;
+
+  constructor(options: FabricOptions = {}) {
+    this.options = options;
+    this.slab = new Slab({ bytesMax: SLAB_BYTES });
+    this.breath = new Breath(this.slab);
+    this.isNative = whyNoNative() === undefined;
+    this.address = this.isNative ? addressOf(this.slab) : 0;
+    if (this.isNative) {
+      assert(
+        Math.floor(this.address / 2 ** 32) === Math.floor((this.address + SLAB_BYTES - 1) / 2 ** 32),
+        'the slab crosses a 4 GiB line',
+      );
+      this.epoll = new Epoll(this.slab, { eventsMax: EVENTS_A_TURN });
+      this.sockets_ = new Sockets(this.slab);
+      this.area_ = this.makeArea();
+    }
+    this.readClock();
+  }
+
+  get area(): ReceiveArea {
+    assert(this.area_ !== undefined, 'no receive area without native calls');
+    return this.area_;
+  }
+
+  get sockets(): Sockets {
+    assert(this.sockets_ !== undefined, 'no sockets without native calls');
+    return this.sockets_;
+  }
+
+  nowUs(): number {
+    return this.nowUs_;
+  }
+
+  tell(_port: Port, text: string): void {
+    this.options.tell?.(text);
+  }
+
+  // Descriptors.
+
+  watch(fd: number, events: number, watcher: Watcher): void {
+    this.watchers[fd] = watcher;
+    this.epoll!.add(fd, events);
+  }
+
+  rewatch(fd: number, events: number): void {
+    if (this.watchers[fd]) this.epoll!.modify(fd, events);
+  }
+
+  unwatch(fd: number): void {
+    if (!this.watchers[fd]) return;
+    this.watchers[fd] = undefined;
+    this.epoll!.remove(fd);
+  }
+
+  // Timers: few, so a list is enough.
+
+  at(deadlineUs: number, act: () => void): number {
+    const id = this.nextId++;
+    this.timers.push({ id, deadlineUs, act });
+    if (this.isOnLoop) this.scheduleTimeout();
+    return id;
+  }
+
+  cancel(timer: number): void {
+    const i = this.timers.findIndex((t) => t.id === timer);
+    if (i >= 0) this.timers.splice(i, 1);
+  }
+
+  // Ports.
+
+  attach(port: Port, network: Network, number: number, info: AttachmentInfo): Attachment {
+    const attachment = new Attachment(port, network, number, info, this.nextId++);
+    this.attachments.set(port, attachment);
+    network.add(attachment, this.nowUs_);
+    return attachment;
+  }
+
+  /** Takes a port out at once and closes it when the breath is over. */
+  detach(port: Port): void {
+    const attachment = this.attachments.get(port);
+    if (!attachment || attachment.isGone) return;
+    attachment.network.remove(attachment);
+    this.breath.forget(attachment);
+    this.attachments.delete(port);
+    this.leaving.push(attachment);
+    if (this.isOnLoop) this.schedule();
+  }
+
+  attachmentOf(port: Port): Attachment | undefined {
+    return this.attachments.get(port);
+  }
+
+  wake(port: Port): void {
+    const attachment = this.attachments.get(port);
+    if (!attachment || this.readyIds.has(attachment)) return;
+    this.readyIds.add(attachment);
+    this.readyPorts.push(attachment);
+    if (this.isOnLoop) this.schedule();
+  }
+
+  drained(port: Port): void {
+    const attachment = this.attachments.get(port);
+    if (attachment) this.breath.drained(attachment);
+  }
+
+  // The turn.
+
+  /** Waits at most `msMax` for something to do, does it all once. */
+  turn(msMax: number): void {
+    if (this.epoll) this.inhale(msMax);
+    this.readClock();
+    this.expireTimers();
+    const ready = this.readyPorts;
+    if (ready.length > 0) {
+      this.readyPorts = this.spare;
+      this.spare = ready;
+      for (let i = 0; i < ready.length; i++) {
+        const attachment = ready[i]!;
+        this.readyIds.delete(attachment);
+        if (!attachment.isGone) this.breath.breathe(attachment, this.nowUs_);
+      }
+      ready.length = 0;
+    }
+    this.breath.expire(this.nowUs_);
+    this.closeLeaving();
+  }
+
+  /** Milliseconds until something is due without anything happening. */
+  idleMs(): number {
+    if (this.readyPorts.length > 0) return 0;
+    let deadlineUs = this.breath.deadlineUs();
+    for (const timer of this.timers) deadlineUs = Math.min(deadlineUs, timer.deadlineUs);
+    for (const network of this.networks.values()) {
+      deadlineUs = Math.min(deadlineUs, (network.forwarder as Partial<Expiring>).deadlineUs?.() ?? NEVER);
+    }
+    return waitMs(deadlineUs, this.readClock(), WAIT_MS_MAX);
+  }
+
+  /** Blocks this thread until `stop`. */
+  runBlocking(): void {
+    const { rxUsecs } = this.options;
+    while (!this.isStopped) {
+      this.turn(this.idleMs());
+      if (rxUsecs) sys().usleep(rxUsecs);
+    }
+  }
+
+  /** Runs on this thread's libuv loop until `stop`. */
+  runOnLoop(): void {
+    this.isOnLoop = true;
+    if (this.epoll) this.poller = pollReadable(this.epoll.fd, () => this.loopTurn());
+    this.schedule();
+  }
+
+  stop(): void {
+    this.isStopped = true;
+    this.poller?.close();
+    clearTimeout(this.timeout);
+    clearImmediate(this.scheduled);
+  }
+
+  private inhale(msMax: number): void {
+    const { epoll, watchers } = this;
+    const n = epoll!.wait(msMax);
+    this.readClock();
+    for (let i = 0; i < n; i++) watchers[epoll!.readyFd(i)]?.ready(epoll!.readyEvents(i));
+  }
+
+  private loopTurn(): void {
+    if (this.isStopped) return;
+    try {
+      this.turn(0);
+    } catch (error) {
+      // Thrown inside a poll callback it would surface at some unrelated moment.
+      process.nextTick(() => {
+        throw error;
+      });
+    }
+    if (this.readyPorts.length > 0) this.schedule();
+    else this.scheduleTimeout();
+  }
+
+  private schedule(): void {
+    this.scheduled ??= setImmediate(() => {
+      this.scheduled = undefined;
+      this.loopTurn();
+    });
+  }
+
+  private scheduleTimeout(): void {
+    clearTimeout(this.timeout);
+    const ms = this.idleMs();
+    if (ms < WAIT_MS_MAX) this.timeout = setTimeout(() => this.loopTurn(), ms);
+  }
+
+  private expireTimers(): void {
+    for (let i = 0; i < this.timers.length; ) {
+      const timer = this.timers[i]!;
+      if (timer.deadlineUs > this.nowUs_) {
+        i++;
+        continue;
+      }
+      this.timers.splice(i, 1);
+      timer.act();
+      i = 0; // the act may have changed the list
+    }
+    for (const network of this.networks.values()) (network.forwarder as Partial<Expiring>).expire?.(this.nowUs_);
+  }
+
+  private closeLeaving(): void {
+    for (const attachment of this.leaving) attachment.port.close();
+    this.leaving.length = 0;
+  }
+
+  private readClock(): number {
+    this.nowUs_ = Math.trunc(performance.now() * 1000);
+    return this.nowUs_;
+  }
+
+  private makeArea(): ReceiveArea {
+    const { slab, address } = this;
+    const messages = slab.alloc(CELLS * MESSAGE_AND_IOVEC_BYTES);
+    const cells = slab.alloc(CELLS * CELL_STRIDE);
+    const block = slab.alloc(BLOCK_BYTES + BLOCK_HEADROOM);
+    assert(messages !== NONE && cells !== NONE && block !== NONE, 'the slab has no room to receive');
+    fillVector(this, messages, CELLS);
+    for (let i = 0; i < CELLS; i++) {
+      const iovec = messages + CELLS * 64 + i * 16;
+      slab.view.setUint32(iovec, (address + cells + i * CELL_STRIDE + CELL_HEADROOM) >>> 0, true);
+      slab.view.setUint32(iovec + 8, CELL_BYTES, true);
+    }
+    return {
+      block: block + BLOCK_HEADROOM,
+      blockBytes: BLOCK_BYTES,
+      messages,
+      cells: CELLS,
+      cell: cells + CELL_HEADROOM,
+      cellStride: CELL_STRIDE,
+      cellBytes: CELL_BYTES,
+    };
+  }
+}
+
+/** A forwarder that forgets what is old. */
+interface Expiring {
+  deadlineUs(): number;
+  expire(nowUs: number): void;
+}

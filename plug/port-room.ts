@@ -1,0 +1,25 @@
+// What listening plugs ask of the network that they let others into.
+
+import type { Port } from '../core/port.ts';
+import { ANY_PORT } from './vde-request.ts';
+
+export { ANY_PORT };
+
+/** Who came in, for listings. Everything a peer says of itself is untrusted. */
+export interface PortInfo {
+  /** `vde`, `stream`, `tap`, … */
+  readonly kind: string;
+  readonly description: string;
+  readonly uid?: number | undefined;
+  readonly pid?: number | undefined;
+}
+
+/** A network as those see it who bring ports. */
+export interface PortRoom {
+  /** The number that a port asking for `wanted` (or `ANY_PORT`) would get, or one line why it gets none. */
+  reserve(wanted: number, uid: number): number | string;
+  /** Puts a port at a number that `reserve` gave. */
+  attach(port: Port, number: number, info: PortInfo): void;
+  /** Takes it out and closes it, when the present breath is over. */
+  detach(port: Port): void;
+}

@@ -1,0 +1,214 @@
+// Our side of a VDE control directory: vde_plug, vdens, QEMU, UML and everything on libvdeplug joins here.
+
+import { Buffer } from 'node:buffer';
+import { chmodSync, chownSync, lstatSync, unlinkSync } from 'node:fs';
+import { US_PER_S } from '../core/time.ts';
+import { EPOLLIN } from '../sys/epoll.io.ts';
+import { Errno, errno, sys } from '../sys/libc.io.ts';
+import {
+  AF_UNIX,
+  MSG_DONTWAIT,
+  MSG_NOSIGNAL,
+  type PeerCredentials,
+  SOCK_DGRAM,
+  SOCK_STREAM,
+  type Sockets,
+} from '../sys/socket.io.ts';
+import { DatagramPort } from './datagram-port.io.ts';
+import type { NativeHost, Watcher } from './native-host.ts';
+import type { PortRoom } from './port-room.ts';
+import { UnixListener } from './unix-listener.io.ts';
+import { addressPath, REQUEST_BYTES_MAX, REQUEST_BYTES_MIN, readRequest, writeReply } from './vde-request.ts';
+
+const REQUEST_US_MAX = 5 * US_PER_S;
+const BUFFER_BYTES = 1 << 20;
+
+export interface VdeServerOptions {
+  directory: string;
+  /** Permissions of `ctl`. Data sockets get the owner's part of it. */
+  mode: number;
+  gid?: number | undefined;
+  /** Connections at once, half-open ones included. */
+  connectionsMax: number;
+}
+
+/** Serves `DIR/ctl`. Every request is answered or its connection closed: nobody waits for ever. */
+export class VdeServer {
+  private readonly host: NativeHost;
+  private readonly sockets: Sockets;
+  private readonly room: PortRoom;
+  private readonly options: VdeServerOptions;
+  private readonly listener: UnixListener;
+  private readonly connections = new Set<VdeConnection>();
+  /** Requests that were refused, by reason. */
+  refused = 0;
+
+  constructor(host: NativeHost, sockets: Sockets, room: PortRoom, options: VdeServerOptions) {
+    this.host = host;
+    this.sockets = sockets;
+    this.room = room;
+    this.options = options;
+    this.listener = new UnixListener(host, sockets, {
+      path: `${options.directory}/ctl`,
+      type: SOCK_STREAM,
+      mode: options.mode,
+      gid: options.gid,
+      onConnection: (fd, peer) => this.accept(fd, peer),
+    });
+  }
+
+  close(): void {
+    this.listener.close();
+    for (const connection of this.connections) connection.close();
+  }
+
+  private accept(fd: number, peer: PeerCredentials): void {
+    if (this.connections.size >= this.options.connectionsMax) {
+      this.refused++;
+      this.sockets.close(fd);
+      return;
+    }
+    const connection = new VdeConnection(this.host, this.sockets, this.room, this.options, fd, peer, (wasRefused) => {
+      this.connections.delete(connection);
+      if (wasRefused) this.refused++;
+    });
+    this.connections.add(connection);
+  }
+}
+
+/** One plug: first a request, then a port that lives as long as the connection does. */
+class VdeConnection implements Watcher {
+  private readonly host: NativeHost;
+  private readonly sockets: Sockets;
+  private readonly room: PortRoom;
+  private readonly options: VdeServerOptions;
+  private readonly fd: number;
+  private readonly peer: PeerCredentials;
+  private readonly onEnd: (wasRefused: boolean) => void;
+  private readonly request: number; // REQUEST_BYTES_MAX bytes in the slab
+  private readonly timer: number;
+  private have = 0;
+  private port: DatagramPort | undefined;
+  private dataPath: string | undefined;
+  private isClosed = false;
+
+  constructor(
+    host: NativeHost,
+    sockets: Sockets,
+    room: PortRoom,
+    options: VdeServerOptions,
+    fd: number,
+    peer: PeerCredentials,
+    onEnd: (wasRefused: boolean) => void,
+  ) {
+    this.host = host;
+    this.sockets = sockets;
+    this.room = room;
+    this.options = options;
+    this.fd = fd;
+    this.peer = peer;
+    this.onEnd = onEnd;
+    this.request = host.slab.alloc(REQUEST_BYTES_MAX);
+    this.timer = host.at(host.nowUs() + REQUEST_US_MAX, () => {
+      if (!this.port) this.close();
+    });
+    host.watch(fd, EPOLLIN, this);
+  }
+
+  ready(): void {
+    const room = REQUEST_BYTES_MAX - this.have;
+    const to = this.host.address + this.request + this.have;
+    const n = sys().recv(
+      this.fd,
+      this.port ? this.host.address + this.request : to,
+      this.port ? REQUEST_BYTES_MAX : room,
+      MSG_DONTWAIT,
+    );
+    if (n < 0 && (errno() === Errno.EAGAIN || errno() === Errno.EINTR)) return;
+    if (n <= 0) {
+      this.close();
+      return;
+    }
+    if (this.port) return; // a plug with a port has nothing more to say
+    this.have += n;
+    if (this.have >= REQUEST_BYTES_MIN) this.open();
+  }
+
+  close(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.host.cancel(this.timer);
+    this.host.unwatch(this.fd);
+    this.sockets.close(this.fd);
+    this.host.slab.release(this.request, REQUEST_BYTES_MAX);
+    if (this.port) this.room.detach(this.port);
+    if (this.dataPath) remove(this.dataPath);
+    this.onEnd(this.port === undefined);
+  }
+
+  private open(): void {
+    const bytes = this.host.slab.bytes.slice(this.request, this.request + this.have);
+    const request = readRequest(bytes);
+    if (typeof request === 'string') {
+      this.close();
+      return;
+    }
+    const path = addressPath(bytes, request.addressAt);
+    const number = this.room.reserve(request.port, this.peer.uid);
+    if (!path || !this.mayUse(path) || typeof number === 'string') {
+      this.close();
+      return;
+    }
+    this.join(number, this.request + request.addressAt, request.description);
+  }
+
+  /** A plug may only name a datagram socket that is its own: the switch must not be made to write to somebody else's. */
+  private mayUse(path: Uint8Array): boolean {
+    if (path[0] === 0) return true; // abstract: connect() will tell
+    const found = lstatSync(Buffer.from(path), { throwIfNoEntry: false });
+    if (!found?.isSocket()) return false;
+    const { uid } = this.peer;
+    return uid === 0 || found.uid === uid;
+  }
+
+  private join(number: number, addressAt: number, description: string): void {
+    const data = this.sockets.open(AF_UNIX, SOCK_DGRAM);
+    const path = `${this.options.directory}/${String(number).padStart(3, '0')}.${data}`;
+    try {
+      // Connected before it is bound: nobody but the plug can ever send to it.
+      if (this.sockets.connectRaw(data, addressAt) !== 0) throw new Error('connect');
+      remove(path);
+      this.sockets.bindUnix(data, path);
+      chmodSync(path, this.options.mode & 0o700);
+      if (process.geteuid!() === 0 && this.peer.uid !== 0) chownSync(path, this.peer.uid, this.peer.gid);
+    } catch {
+      this.sockets.close(data);
+      remove(path);
+      this.close();
+      return;
+    }
+    this.dataPath = path;
+    this.sockets.setBuffers(data, BUFFER_BYTES);
+    const port = new DatagramPort(this.host, data, () => this.close());
+    this.port = port;
+    this.host.cancel(this.timer);
+    this.room.attach(port, number, { kind: 'vde', description, uid: this.peer.uid, pid: this.peer.pid });
+    port.start();
+    this.reply(writeReply(Buffer.from(path)));
+  }
+
+  private reply(bytes: Uint8Array): void {
+    const { slab, address } = this.host;
+    slab.bytes.set(bytes, this.request);
+    const sent = sys().send(this.fd, address + this.request, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent !== bytes.length) this.close();
+  }
+}
+
+function remove(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // It may be gone already: the directory is the user's.
+  }
+}
