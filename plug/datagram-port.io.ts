@@ -29,11 +29,12 @@ export type OnDead = () => void;
 /** Owns `fd` from now on. Not attached to epoll before `start`. */
 export class DatagramPort implements Port, Watcher {
   readonly counters = new PortCounters();
-  readonly frameBytesMax: number;
+  readonly frameBytesMax = JUMBO_FRAME_BYTES;
   readonly takesOffload = false;
   private readonly host: NativeHost;
   private readonly fd: number;
   private readonly onDead: OnDead;
+  private readonly endsAtZero: boolean;
   private readonly held: FrameRing;
   private readonly vector: number; // mmsghdr[BATCH], then iovec[BATCH]
   private readonly iovecs: number; // word index of iovec[0]
@@ -45,11 +46,12 @@ export class DatagramPort implements Port, Watcher {
   private events = EPOLLIN;
   private isClosed = false;
 
-  constructor(host: NativeHost, fd: number, onDead: OnDead, frameBytesMax = JUMBO_FRAME_BYTES) {
+  /** @param endsAtZero on a SEQPACKET socket a message of zero bytes is the peer's end; on a datagram socket it is nothing. */
+  constructor(host: NativeHost, fd: number, onDead: OnDead, { endsAtZero = false } = {}) {
     this.host = host;
     this.fd = fd;
     this.onDead = onDead;
-    this.frameBytesMax = frameBytesMax;
+    this.endsAtZero = endsAtZero;
     this.held = new FrameRing(host.slab, { bytesMax: HELD_BYTES_MAX });
     this.vector = host.slab.alloc(BATCH * (MMSGHDR_BYTES + IOVEC_BYTES));
     this.iovecs = (this.vector + BATCH * MMSGHDR_BYTES) >> 2;
@@ -123,8 +125,8 @@ export class DatagramPort implements Port, Watcher {
     for (let i = 0; i < n; i++) {
       const message = area.messages + i * MMSGHDR_BYTES;
       const length = view.getUint32(message + MSG_LEN, true);
-      if (length === 0) continue; // an old plug's goodbye
-      if (view.getUint32(message + MSG_FLAGS, true) & MSG_TRUNC) this.counters.drops.add(Drop.RxTruncated);
+      if (length === 0) this.ended();
+      else if (view.getUint32(message + MSG_FLAGS, true) & MSG_TRUNC) this.counters.drops.add(Drop.RxTruncated);
       else burst.push(area.cell + i * area.cellStride, length, PLAIN);
     }
   }
@@ -135,6 +137,12 @@ export class DatagramPort implements Port, Watcher {
     if (length < 0) this.failed();
     else if (length > area.cellBytes) this.counters.drops.add(Drop.RxTruncated);
     else if (length > 0) burst.push(area.cell, length, PLAIN);
+    else this.ended();
+  }
+
+  /** Nothing on a datagram socket: an old plug's goodbye, and its control connection says the same. */
+  private ended(): void {
+    if (this.endsAtZero) this.onDead();
   }
 
   private sendOne(): number {

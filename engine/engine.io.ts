@@ -1,0 +1,246 @@
+// One running node: the fabric thread with its networks, and on this thread control, metrics and plugs of Node's own loop.
+
+import { writeSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
+import { Bug, UsageError } from '../core/assert.ts';
+import { check, sys, whyNoNative } from '../sys/libc.io.ts';
+import { parseVnl } from '../plug/vnl.ts';
+import { ControlServer } from './control.io.ts';
+import { Fabric } from './fabric.io.ts';
+import { FabricNode } from './fabric-node.io.ts';
+import type { FabricMessage, FabricRequest, FabricWorkerData } from './fabric-worker.io.ts';
+import type { NetworkOptions } from './network-service.io.ts';
+import { NODE_SCHEMES, openNodePlugIn } from './node-plugs.io.ts';
+import { Relays } from './relays.io.ts';
+
+const EFD_CLOEXEC_NONBLOCK = 0o2004000;
+const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);
+
+export interface EngineOptions {
+  networks: readonly NetworkOptions[];
+  plugs: readonly { network: string; vnl: string; port?: number | undefined }[];
+  rxUsecs?: number | undefined;
+  /** Port and address of the metrics listener, if any. */
+  metrics?: { host: string; port: number } | undefined;
+  /** Called for every event, for those who print them. */
+  onEvent?: (event: EngineEvent) => void;
+}
+
+export interface EngineEvent {
+  event: string;
+  network: string;
+  port?: number;
+  text?: string;
+}
+
+type Ask = FabricRequest extends infer R ? (R extends { id: number } ? Omit<R, 'id'> : never) : never;
+
+/** Runs commands wherever the networks live. */
+interface Backend {
+  execute(network: string | undefined, words: readonly string[]): Promise<unknown>;
+  close(): Promise<void>;
+}
+
+/** A node in this process. `start` it, wait for `ended`. */
+export class Engine {
+  private readonly options: EngineOptions;
+  private backend: Backend | undefined;
+  private relays: Relays | undefined;
+  private readonly controls: ControlServer[] = [];
+  private readonly watchers = new Set<(event: EngineEvent) => void>();
+  private readonly ended_: Promise<void>;
+  private end: () => void = () => {};
+  private isClosing = false;
+
+  constructor(options: EngineOptions) {
+    this.options = options;
+    this.ended_ = new Promise((resolve) => {
+      this.end = resolve;
+    });
+  }
+
+  /** Resolves when every network is served. Throws `UsageError` with one line if it cannot be. */
+  async start(): Promise<void> {
+    const native = this.options.plugs.filter((plug) => !NODE_SCHEMES.has(parseVnl(plug.vnl).scheme));
+    const others = this.options.plugs.filter((plug) => !native.includes(plug));
+    const isNative = whyNoNative() === undefined;
+    this.backend = isNative ? await this.startThread(native) : this.startHere();
+    try {
+      for (const plug of isNative ? others : this.options.plugs) await this.addPlug(plug);
+      for (const network of this.options.networks) {
+        if (network.directory !== undefined) await this.serveControl(network.directory, network);
+      }
+      if (this.options.metrics) await this.serveMetrics(this.options.metrics);
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  /** Resolves when the node was closed, by `close` or by a command. */
+  ended(): Promise<void> {
+    return this.ended_;
+  }
+
+  /** Runs a command given as words. Rejects with `UsageError`. */
+  async execute(network: string | undefined, words: readonly string[]): Promise<unknown> {
+    if (words[0] === 'plug/add' && words[1] !== undefined && NODE_SCHEMES.has(parseVnl(words[1]).scheme)) {
+      const port = words[2] === undefined ? undefined : Number(words[2]);
+      return this.addPlug({ network: network ?? this.options.networks[0]!.name, vnl: words[1], port });
+    }
+    if (this.relays && words[0] === 'plug/remove' && this.relays.close(Number(words[1]))) return null;
+    const result = await this.backend!.execute(network, words);
+    if (this.relays && words[0] === 'plug/list') return [...(result as object[]), ...this.relays.list()];
+    return result;
+  }
+
+  /** Subscribes to events; returns how to stop. */
+  watch(watcher: (event: EngineEvent) => void): () => void {
+    this.watchers.add(watcher);
+    return () => this.watchers.delete(watcher);
+  }
+
+  async close(): Promise<void> {
+    if (this.isClosing) return this.ended_;
+    this.isClosing = true;
+    for (const control of this.controls) control.close();
+    this.relays?.closeAll();
+    await this.backend?.close();
+    this.end();
+  }
+
+  private notify(event: EngineEvent): void {
+    this.options.onEvent?.(event);
+    for (const watcher of this.watchers) watcher(event);
+  }
+
+  private startThread(plugs: EngineOptions['plugs']): Promise<Backend> {
+    const kick = check(sys().eventfd(0, EFD_CLOEXEC_NONBLOCK), 'eventfd');
+    const workerData: FabricWorkerData = {
+      kick,
+      networks: this.options.networks,
+      plugs,
+      rxUsecs: this.options.rxUsecs ?? 0,
+    };
+    const worker = new Worker(new URL('./fabric.js', import.meta.url), { workerData, name: 'fabric' });
+    const thread = new Thread(worker, kick, (event) => this.notify(event));
+    return new Promise((resolve, reject) => {
+      worker.once('error', reject);
+      worker.on('message', (message: FabricMessage) => {
+        if (message.say === 'ready') resolve(thread);
+        else if (message.say === 'failed') reject(message.isUsage ? new UsageError(message.error) : new Bug(message.error));
+        else if (message.say === 'shutdown') void this.close();
+        else thread.hear(message);
+      });
+    });
+  }
+
+  /** Without native calls everything lives on this thread: node:net, WebSocket, UDP. */
+  private startHere(): Backend {
+    const fabric = new Fabric();
+    const node = new FabricNode(fabric, {
+      notify: (event) => this.notify(event),
+      shutdown: () => void this.close(),
+      openNodePlug: openNodePlugIn,
+    });
+    for (const network of this.options.networks) {
+      node.openNetwork(network);
+      if (network.directory !== undefined) {
+        node.openPlug(network.name, `stream://${network.directory}/stream[listen]`, undefined);
+      }
+    }
+    fabric.runOnLoop();
+    return {
+      execute: async (network, words) => node.execute(network, words),
+      close: async () => {
+        node.close();
+        fabric.stop();
+      },
+    };
+  }
+
+  private async addPlug({ network, vnl, port }: { network: string; vnl: string; port?: number | undefined }): Promise<unknown> {
+    if (!(this.backend instanceof Thread)) {
+      return this.backend!.execute(network, ['plug/add', vnl, ...(port === undefined ? [] : [String(port)])]);
+    }
+    const thread = this.backend;
+    this.relays ??= new Relays(
+      (to, fd, wanted, info) => thread.ask({ ask: 'relay', network: to, fd, wanted, info }) as Promise<number>,
+      (event) => this.notify(event),
+    );
+    return { id: this.relays.open(network, vnl, port) };
+  }
+
+  private async serveControl(directory: string, { name, mode, gid }: NetworkOptions): Promise<void> {
+    const control = new ControlServer({
+      path: `${directory}/control`,
+      mode,
+      gid,
+      execute: (network, words) => this.execute(network ?? name, words),
+      watch: (watcher) => this.watch(watcher),
+    });
+    await control.listen();
+    this.controls.push(control);
+  }
+
+  private async serveMetrics(address: { host: string; port: number }): Promise<void> {
+    const { MetricsServer } = await import('./metrics-server.io.ts');
+    const server = new MetricsServer(() => this.execute(undefined, ['metrics']) as Promise<string>);
+    const bound = await server.listen(address);
+    this.notify({ event: 'metrics', network: '', text: `http://${bound}/metrics` });
+    void this.ended_.then(() => server.close());
+  }
+}
+
+/** The fabric thread as seen from here. */
+class Thread implements Backend {
+  private readonly worker: Worker;
+  private readonly kick: number;
+  private readonly notify: (event: EngineEvent) => void;
+  private readonly waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
+  private readonly onExit: () => void;
+  private nextId = 1;
+
+  constructor(worker: Worker, kick: number, notify: (event: EngineEvent) => void) {
+    this.worker = worker;
+    this.kick = kick;
+    this.notify = notify;
+    // A thread that blocks in the kernel would keep the process from ending.
+    this.onExit = () => this.wake();
+    process.on('exit', this.onExit);
+  }
+
+  execute(network: string | undefined, words: readonly string[]): Promise<unknown> {
+    return this.ask({ ask: 'execute', network, words });
+  }
+
+  ask(request: Ask): Promise<unknown> {
+    const id = this.nextId++;
+    return new Promise((resolve, reject) => {
+      this.waiting.set(id, { resolve, reject });
+      this.worker.postMessage({ id, ...request });
+      this.wake();
+    });
+  }
+
+  hear(message: FabricMessage): void {
+    if (message.say === 'event') this.notify(message.event);
+    if (message.say !== 'answer') return;
+    const waiting = this.waiting.get(message.id);
+    this.waiting.delete(message.id);
+    if (message.error === undefined) waiting?.resolve(message.result);
+    else waiting?.reject(new UsageError(message.error));
+  }
+
+  async close(): Promise<void> {
+    const exited = new Promise((resolve) => this.worker.once('exit', resolve));
+    await this.ask({ ask: 'close' });
+    await exited;
+    process.off('exit', this.onExit);
+    sys().close(this.kick);
+  }
+
+  private wake(): void {
+    writeSync(this.kick, ONE);
+  }
+}

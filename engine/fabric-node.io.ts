@@ -1,0 +1,215 @@
+// One thread's networks and plugs, and the commands that work on them.
+
+import { randomBytes } from 'node:crypto';
+import { UsageError } from '../core/assert.ts';
+import type { Port } from '../core/port.ts';
+import { Rng } from '../core/rng.ts';
+import { NativePlugs } from '../plug/native-plugs.io.ts';
+import { ANY_PORT, type PortInfo } from '../plug/port-room.ts';
+import { parseVnl, type Vnl } from '../plug/vnl.ts';
+import { StreamPort } from '../plug/stream-port.io.ts';
+import type { Switch } from '../switch/switch.ts';
+import { execute } from './commands.ts';
+import type { Fabric } from './fabric.io.ts';
+import type { Attachment, Network } from './network.ts';
+import { type NetworkOptions, NetworkService, type Notify } from './network-service.io.ts';
+import type { NodeView, PlugView } from './node-view.ts';
+import { patch } from './patch.ts';
+import { VERSION } from './version.ts';
+
+/** A plug that is open: how it is called, where it is, how it ends. */
+interface OpenPlug {
+  id: number;
+  vnl: string;
+  network: string;
+  port: number;
+  state: string;
+  close: () => void;
+}
+
+/** What a plug tells the network it was opened into. */
+export interface PlugSlot {
+  /** Puts a port in the plug's place; listeners make many, each of which gets a number of its own. */
+  attach(port: Port, info: PortInfo): void;
+  detach(port: Port): void;
+  state(text: string): void;
+}
+
+/** Opens plugs that live on Node's own loop; returns how to close it, or undefined if the scheme is not one of its. */
+export type OpenNodePlug = (vnl: Vnl, fabric: Fabric, slot: PlugSlot) => (() => void) | undefined;
+
+export interface FabricNodeOptions {
+  notify: Notify;
+  shutdown: () => void;
+  openNodePlug?: OpenNodePlug | undefined;
+}
+
+/** Everything that one thread serves. */
+export class FabricNode {
+  readonly fabric: Fabric;
+  private readonly services = new Map<string, NetworkService>();
+  private readonly open_ = new Map<number, OpenPlug>();
+  private readonly options: FabricNodeOptions;
+  private readonly native: NativePlugs | undefined;
+  private readonly startedUs: number;
+  private readonly rng: Rng;
+  private nextPlug = 1;
+
+  constructor(fabric: Fabric, options: FabricNodeOptions) {
+    this.fabric = fabric;
+    this.options = options;
+    this.startedUs = fabric.nowUs();
+    this.rng = new Rng(randomBytes(4).readUInt32LE(0));
+    if (fabric.isNative) this.native = new NativePlugs(fabric, fabric.sockets, this.rng);
+  }
+
+  /** Brings up a network. Throws `UsageError`. */
+  openNetwork(options: NetworkOptions): NetworkService {
+    if (this.services.has(options.name)) throw new UsageError(`network '${options.name}' is there twice; rename one`);
+    const service = new NetworkService(this.fabric, options, this.options.notify, this.rng.u32());
+    this.services.set(options.name, service);
+    return service;
+  }
+
+  /** Opens a plug into a network; returns its id. Throws `UsageError` for what can never work; the rest is tried again. */
+  openPlug(networkName: string, text: string, wanted: number | undefined): number {
+    const service = this.service(networkName);
+    const vnl = parseVnl(text);
+    const number = service.reserve(wanted ?? ANY_PORT, process.geteuid!());
+    if (typeof number === 'string') throw new UsageError(number);
+    const plug: OpenPlug = { id: this.nextPlug++, vnl: text, network: networkName, port: number, state: 'opening', close: () => {} };
+    service.keep(number);
+    try {
+      plug.close = this.openScheme(vnl, service, plug);
+    } catch (error) {
+      service.unkeep(number);
+      throw error;
+    }
+    this.open_.set(plug.id, plug);
+    return plug.id;
+  }
+
+  closePlug(id: number): void {
+    const plug = this.open_.get(id);
+    if (!plug) throw new UsageError(`plug ${id} is not open; see plug/list`);
+    this.open_.delete(id);
+    plug.close();
+    this.services.get(plug.network)?.unkeep(plug.port);
+  }
+
+  /** A port on a descriptor that another thread of ours made: frames with offload headers. Returns its number. */
+  attachRelay(networkName: string, fd: number, wanted: number, info: PortInfo): number {
+    const service = this.service(networkName);
+    const number = service.reserve(wanted, process.geteuid!());
+    if (typeof number === 'string') throw new UsageError(number);
+    const port: StreamPort = new StreamPort(this.fabric, fd, () => service.detach(port), { rich: true });
+    service.attach(port, number, info);
+    port.start();
+    return number;
+  }
+
+  /** Runs a command given as words. Throws `UsageError`. */
+  execute(networkName: string | undefined, words: readonly string[]): unknown {
+    return execute(this.view(networkName), words);
+  }
+
+  networkNames(): string[] {
+    return [...this.services.keys()];
+  }
+
+  close(): void {
+    for (const plug of this.open_.values()) plug.close();
+    this.open_.clear();
+    for (const service of this.services.values()) service.close();
+    this.services.clear();
+    this.fabric.turn(0); // closes the ports that left
+  }
+
+  private openScheme(vnl: Vnl, service: NetworkService, plug: OpenPlug): () => void {
+    const slot = this.slotOf(service, plug);
+    if (vnl.scheme === 'switch' || vnl.scheme === 'hub') return this.openPatch(vnl, service, plug);
+    const native = this.native?.open(vnl, slot);
+    if (native) return native;
+    const close = this.options.openNodePlug?.(vnl, this.fabric, slot);
+    if (close) return close;
+    throw new UsageError(`${vnl.scheme}:// cannot be opened here: ${this.fabric.isNative ? 'not in this process' : 'koffi is missing'}`);
+  }
+
+  private slotOf(service: NetworkService, plug: OpenPlug): PlugSlot {
+    let first: Port | undefined;
+    return {
+      attach: (port, info) => {
+        const number = first === undefined ? plug.port : service.reserve(ANY_PORT, info.uid ?? process.geteuid!());
+        if (typeof number === 'string') {
+          plug.state = number;
+          port.close();
+          return;
+        }
+        first ??= port;
+        service.attach(port, number, info);
+      },
+      detach: (port) => {
+        if (first === port) first = undefined;
+        service.detach(port);
+      },
+      state: (text) => {
+        plug.state = text;
+        this.options.notify({ event: 'plug', network: plug.network, port: plug.port, text });
+      },
+    };
+  }
+
+  /** `switch://DIR`: another network in this node, joined by a patch cable. */
+  private openPatch(vnl: Vnl, service: NetworkService, plug: OpenPlug): () => void {
+    const mode = Number.parseInt(vnl.options.get('mode') ?? '600', 8);
+    const dirMode = Number.parseInt(vnl.options.get('dirmode') ?? '700', 8);
+    const other = this.openNetwork({
+      name: vnl.address,
+      directory: vnl.address,
+      kind: vnl.scheme === 'hub' ? 'hub' : 'switch',
+      ports: 32,
+      mode,
+      dirMode,
+    });
+    const [here, there] = patch(this.fabric.breath);
+    const number = other.reserve(ANY_PORT, 0);
+    if (typeof number === 'string') throw new UsageError(number);
+    here.peer = this.fabric.attach(there, other.network, number, { kind: 'patch', description: plug.network });
+    there.peer = this.fabric.attach(here, service.network, plug.port, { kind: 'patch', description: vnl.address });
+    plug.state = 'up';
+    return () => {
+      this.fabric.detach(here);
+      other.close();
+      this.services.delete(vnl.address);
+    };
+  }
+
+  private service(name: string | undefined): NetworkService {
+    const found = name === undefined ? [...this.services.values()][0] : this.services.get(name);
+    if (!found) throw new UsageError(`network '${name}' is not here; there are: ${this.networkNames().join(', ')}`);
+    return found;
+  }
+
+  private view(networkName: string | undefined): NodeView {
+    const service = this.service(networkName);
+    const { services, fabric } = this;
+    return {
+      network: service.network,
+      get switch(): Switch {
+        if (!service.switch) throw new UsageError(`network '${service.options.name}' is a cable, not a switch`);
+        return service.switch;
+      },
+      networks: [...services.values()].map((s) => s.network),
+      pid: process.pid,
+      version: VERSION,
+      startedUs: this.startedUs,
+      nowUs: () => fabric.nowUs(),
+      directoryOf: (network: Network) => services.get(network.name)?.options.directory,
+      plugs: (): PlugView[] => [...this.open_.values()].map(({ close: _, ...view }) => view),
+      addPlug: (vnl, port) => ({ id: this.openPlug(service.options.name, vnl, port) }),
+      removePlug: (id) => this.closePlug(id),
+      disconnect: (attachment: Attachment) => service.detach(attachment.port),
+      shutdown: () => this.options.shutdown(),
+    };
+  }
+}

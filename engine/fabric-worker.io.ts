@@ -1,0 +1,88 @@
+// The fabric thread: blocks in epoll and runs batches to completion. The main thread talks to it by messages and a kick.
+
+import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { UsageError } from '../core/assert.ts';
+import type { PortInfo } from '../plug/port-room.ts';
+import { EPOLLIN } from '../sys/epoll.io.ts';
+import { sys } from '../sys/libc.io.ts';
+import { Fabric } from './fabric.io.ts';
+import { FabricNode } from './fabric-node.io.ts';
+import type { NetworkOptions } from './network-service.io.ts';
+
+/** What the thread is started with. */
+export interface FabricWorkerData {
+  kick: number; // an eventfd: readable when a message waits
+  networks: readonly NetworkOptions[];
+  plugs: readonly { network: string; vnl: string; port?: number | undefined }[];
+  rxUsecs: number;
+}
+
+/** What it may be asked; each is answered with the same `id`. */
+export type FabricRequest = { id: number } & (
+  | { ask: 'execute'; network: string | undefined; words: readonly string[] }
+  | { ask: 'relay'; network: string; fd: number; wanted: number; info: PortInfo }
+  | { ask: 'close' }
+);
+
+/** What it says. */
+export type FabricMessage =
+  | { say: 'ready'; networks: readonly string[] }
+  | { say: 'failed'; error: string; isUsage: boolean }
+  | { say: 'answer'; id: number; result?: unknown; error?: string }
+  | { say: 'event'; event: { event: string; network: string; port?: number; text?: string } }
+  | { say: 'shutdown' };
+
+const SAY = (message: FabricMessage): void => (parentPort as MessagePort).postMessage(message);
+
+function serve(data: FabricWorkerData): void {
+  const fabric = new Fabric({ rxUsecs: data.rxUsecs });
+  const node = new FabricNode(fabric, {
+    notify: (event) => SAY({ say: 'event', event }),
+    shutdown: () => SAY({ say: 'shutdown' }),
+  });
+  try {
+    for (const network of data.networks) node.openNetwork(network);
+    for (const plug of data.plugs) node.openPlug(plug.network, plug.vnl, plug.port);
+  } catch (error) {
+    node.close();
+    throw error;
+  }
+  const scratch = fabric.slab.alloc(64);
+  fabric.watch(data.kick, EPOLLIN, {
+    ready: () => {
+      sys().read(data.kick, fabric.address + scratch, 8);
+      for (;;) {
+        const received = receiveMessageOnPort(parentPort as MessagePort);
+        if (!received) return;
+        answer(fabric, node, received.message as FabricRequest);
+      }
+    },
+  });
+  SAY({ say: 'ready', networks: node.networkNames() });
+  fabric.runBlocking();
+}
+
+function answer(fabric: Fabric, node: FabricNode, request: FabricRequest): void {
+  const { id } = request;
+  try {
+    let result: unknown;
+    if (request.ask === 'execute') result = node.execute(request.network, request.words);
+    else if (request.ask === 'relay') {
+      result = node.attachRelay(request.network, request.fd, request.wanted, request.info);
+    } else {
+      node.close();
+      fabric.stop();
+    }
+    SAY({ say: 'answer', id, result: result ?? null });
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    SAY({ say: 'answer', id, error: error.message });
+  }
+}
+
+try {
+  serve(workerData as FabricWorkerData);
+} catch (error) {
+  const isUsage = error instanceof UsageError;
+  SAY({ say: 'failed', error: isUsage ? error.message : String((error as Error).stack), isUsage });
+}

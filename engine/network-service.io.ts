@@ -1,0 +1,177 @@
+// A network of this node: its switch, its directory with the sockets that others join by, and its own plugs.
+
+import { rmdirSync, writeFileSync, unlinkSync } from 'node:fs';
+import { UsageError } from '../core/assert.ts';
+import type { Port } from '../core/port.ts';
+import { Rng } from '../core/rng.ts';
+import { JoinServer } from '../plug/join-server.io.ts';
+import { ANY_PORT, type PortInfo, type PortRoom } from '../plug/port-room.ts';
+import { streamPort } from '../plug/stream-plug.io.ts';
+import { prepareDirectory, UnixListener } from '../plug/unix-listener.io.ts';
+import { VdeServer } from '../plug/vde-server.io.ts';
+import { Switch } from '../switch/switch.ts';
+import { SOCK_STREAM } from '../sys/socket.io.ts';
+import type { Fabric } from './fabric.io.ts';
+import { Cable, Network } from './network.ts';
+
+const CONNECTIONS_MAX = 4200; // above the most ports, so that a full switch still answers
+
+/** What one network is to be. */
+export interface NetworkOptions {
+  name: string;
+  /** Where its sockets are; undefined: nobody joins by path. */
+  directory?: string | undefined;
+  kind: 'switch' | 'hub' | 'cable';
+  /** 1 … 4095 ports, numbered from 1; 0 is the management port. */
+  ports: number;
+  /** Permissions of the sockets and of the directory. */
+  mode: number;
+  dirMode: number;
+  gid?: number | undefined;
+  ageSeconds?: number | undefined;
+}
+
+/** Something that happened, for those who watch. */
+export type Notify = (event: { event: string; network: string; port?: number; text?: string }) => void;
+
+/** Assembles one network on a fabric and lets ports in. */
+export class NetworkService implements PortRoom {
+  readonly network: Network;
+  readonly options: NetworkOptions;
+  private readonly fabric: Fabric;
+  private readonly notify: Notify;
+  private readonly reserved = new Set<number>();
+  private readonly closers: (() => void)[] = [];
+  private readonly rng: Rng;
+
+  /** Throws `UsageError` if the directory cannot be served. */
+  constructor(fabric: Fabric, options: NetworkOptions, notify: Notify, seed: number) {
+    this.fabric = fabric;
+    this.options = options;
+    this.notify = notify;
+    this.rng = new Rng(seed);
+    const portsMax = options.kind === 'cable' ? 2 : options.ports + 1;
+    const forwarder =
+      options.kind === 'cable'
+        ? new Cable()
+        : new Switch({
+            portsMax,
+            hub: options.kind === 'hub',
+            ...(options.ageSeconds === undefined ? {} : { ageUs: options.ageSeconds * 1_000_000 }),
+          });
+    this.network = new Network(options.name, forwarder, { portsMax });
+    if (options.directory !== undefined && fabric.isNative) this.serve(options.directory);
+    fabric.networks.set(options.name, this.network);
+  }
+
+  /** The switch, where this is one. */
+  get switch(): Switch | undefined {
+    return this.network.forwarder instanceof Switch ? this.network.forwarder : undefined;
+  }
+
+  // PortRoom.
+
+  reserve(wanted: number, _uid: number): number | string {
+    const { network } = this;
+    if (wanted === ANY_PORT) {
+      for (let number = network.portsMax === 2 ? 0 : 1; number < network.portsMax; number++) {
+        if (network.isFree(number) && !this.reserved.has(number)) return number;
+      }
+      return `all ${network.portsMax - 1} ports are taken`;
+    }
+    if (wanted >= network.portsMax) return `port ${wanted} is out of range; take 0 … ${network.portsMax - 1}`;
+    return wanted; // several plugs may share a number
+  }
+
+  attach(port: Port, number: number, info: PortInfo): void {
+    this.fabric.attach(port, this.network, number, info);
+    this.notify({ event: 'port-up', network: this.network.name, port: number, text: `${info.kind} ${info.description}` });
+  }
+
+  detach(port: Port): void {
+    const attachment = this.fabric.attachmentOf(port);
+    if (!attachment) return;
+    this.fabric.detach(port);
+    this.notify({ event: 'port-down', network: this.network.name, port: attachment.number });
+  }
+
+  /** Keeps a number for a plug that comes and goes. */
+  keep(number: number): void {
+    this.reserved.add(number);
+  }
+
+  unkeep(number: number): void {
+    this.reserved.delete(number);
+  }
+
+  onClose(close: () => void): void {
+    this.closers.push(close);
+  }
+
+  close(): void {
+    for (const close of this.closers.splice(0).reverse()) close();
+    for (const attachment of [...this.network.attachments()]) this.fabric.detach(attachment.port);
+    this.fabric.networks.delete(this.network.name);
+  }
+
+  private serve(directory: string): void {
+    const { fabric, options } = this;
+    const { mode, gid } = options;
+    prepareDirectory(directory, options.dirMode, gid);
+    try {
+      const connectionsMax = CONNECTIONS_MAX;
+      const vde = new VdeServer(fabric, fabric.sockets, this, { directory, mode, gid, connectionsMax });
+      this.onClose(() => vde.close());
+      const stream = this.listenStream(directory);
+      this.onClose(() => stream.close());
+      const join = new JoinServer(fabric, fabric.sockets, this, { directory, mode, gid });
+      this.onClose(() => join.close());
+      this.writePid(`${directory}/pid`);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  private listenStream(directory: string): UnixListener {
+    const { fabric, options } = this;
+    return new UnixListener(fabric, fabric.sockets, {
+      path: `${directory}/stream`,
+      type: SOCK_STREAM,
+      mode: options.mode,
+      gid: options.gid,
+      onConnection: (fd, peer) => {
+        const number = this.reserve(ANY_PORT, peer.uid);
+        if (typeof number === 'string') {
+          fabric.sockets.close(fd);
+          return;
+        }
+        const { rng } = this;
+        const port = streamPort(fabric, fabric.sockets, fd, { rng, isPlain: false, onDead: () => this.detach(port) });
+        this.attach(port, number, { kind: 'stream', description: `pid ${peer.pid}`, uid: peer.uid, pid: peer.pid });
+        port.start();
+      },
+    });
+  }
+
+  private writePid(path: string): void {
+    try {
+      writeFileSync(path, `${process.pid}\n`, { mode: 0o600 });
+    } catch (error) {
+      throw new UsageError(`${path}: cannot be written (${(error as NodeJS.ErrnoException).code})`);
+    }
+    this.onClose(() => {
+      tryTo(() => unlinkSync(path));
+      tryTo(() => rmdirSync(path.slice(0, -'/pid'.length)));
+    });
+  }
+}
+
+/** For clean-up: a directory that is not empty stays, a file that is gone is gone. */
+function tryTo(act: () => void): void {
+  try {
+    act();
+  } catch {
+    // Somebody else's file is in the directory, or it was removed under us.
+  }
+}

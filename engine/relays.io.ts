@@ -1,0 +1,110 @@
+// Plugs that need Node's own event loop, for networks that live on the fabric thread: a cable on this thread, whose other
+// end is a stream cable to that one.
+
+import { UsageError } from '../core/assert.ts';
+import type { Port } from '../core/port.ts';
+import { ANY_PORT, type PortInfo } from '../plug/port-room.ts';
+import { StreamPort } from '../plug/stream-port.io.ts';
+import { parseVnl } from '../plug/vnl.ts';
+import type { EngineEvent } from './engine.io.ts';
+import { Fabric } from './fabric.io.ts';
+import { Cable, Network } from './network.ts';
+import { openNodePlugIn } from './node-plugs.io.ts';
+
+const FIRST_ID = 1_000_000; // never one of the fabric thread's
+const BUFFER_BYTES = 1 << 20;
+
+/** Gives the fabric thread an end of a stream cable; resolves to the port's number. */
+type Hand = (network: string, fd: number, wanted: number, info: PortInfo) => Promise<number>;
+
+interface Relay {
+  id: number;
+  vnl: string;
+  network: string;
+  port: number;
+  state: string;
+  close: () => void;
+}
+
+/** All of them share one fabric on this thread's loop. */
+export class Relays {
+  private readonly fabric = new Fabric();
+  private readonly hand: Hand;
+  private readonly notify: (event: EngineEvent) => void;
+  private readonly relays = new Map<number, Relay>();
+  private nextId = FIRST_ID;
+
+  constructor(hand: Hand, notify: (event: EngineEvent) => void) {
+    this.hand = hand;
+    this.notify = notify;
+    this.fabric.runOnLoop();
+  }
+
+  /** Opens a plug; returns its id. Throws `UsageError`. */
+  open(network: string, text: string, wanted: number | undefined): number {
+    const relay: Relay = { id: this.nextId++, vnl: text, network, port: wanted ?? ANY_PORT, state: 'opening', close: () => {} };
+    const cables = new Map<Port, { far: StreamPort; network: Network }>();
+    const close = openNodePlugIn(parseVnl(text), this.fabric, {
+      attach: (port, info) => cables.set(port, this.join(relay, port, info)),
+      detach: (port) => {
+        const cable = cables.get(port);
+        cables.delete(port);
+        if (cable) this.fabric.detach(cable.far);
+        this.fabric.detach(port);
+      },
+      state: (state) => {
+        relay.state = state;
+        this.notify({ event: 'plug', network, text: `${text}: ${state}` });
+      },
+    });
+    if (!close) throw new UsageError(`${text}: not a plug of this thread`);
+    relay.close = () => {
+      for (const [port, { far }] of cables) {
+        this.fabric.detach(far);
+        this.fabric.detach(port);
+      }
+      close();
+    };
+    this.relays.set(relay.id, relay);
+    return relay.id;
+  }
+
+  list(): object[] {
+    return [...this.relays.values()].map(({ close: _, ...view }) => view);
+  }
+
+  /** False if the id is not one of these. */
+  close(id: number): boolean {
+    const relay = this.relays.get(id);
+    this.relays.delete(id);
+    relay?.close();
+    return relay !== undefined;
+  }
+
+  closeAll(): void {
+    for (const id of [...this.relays.keys()]) this.close(id);
+    this.fabric.stop();
+  }
+
+  private join(relay: Relay, port: Port, info: PortInfo): { far: StreamPort; network: Network } {
+    const { fabric } = this;
+    const [ours, theirs] = fabric.sockets.pair();
+    fabric.sockets.setBuffers(ours, BUFFER_BYTES);
+    fabric.sockets.setBuffers(theirs, BUFFER_BYTES);
+    const network = new Network(relay.vnl, new Cable(), { portsMax: 2 });
+    const far: StreamPort = new StreamPort(fabric, ours, () => fabric.detach(far), { rich: true });
+    fabric.attach(port, network, 0, info);
+    fabric.attach(far, network, 1, { kind: 'relay', description: relay.network });
+    far.start();
+    this.hand(relay.network, theirs, relay.port, info).then(
+      (number) => {
+        relay.port = number;
+      },
+      (error: Error) => {
+        relay.state = error.message;
+        fabric.sockets.close(theirs);
+      },
+    );
+    return { far, network };
+  }
+}

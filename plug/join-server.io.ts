@@ -1,0 +1,158 @@
+// `DIR/join`: programs of ours hand over a TAP or packet socket that they opened in a namespace, and keep the connection
+// as long as they want the port. One packet asks, one answers, both JSON.
+
+import { Buffer } from 'node:buffer';
+import { receivePacket, sendPacket } from '../sys/fd-passing.io.ts';
+import { sys } from '../sys/libc.io.ts';
+import { type PeerCredentials, SOCK_SEQPACKET, type Sockets } from '../sys/socket.io.ts';
+import { EPOLLIN } from '../sys/epoll.io.ts';
+import type { NativeHost, Watcher } from './native-host.ts';
+import { ANY_PORT, type PortRoom } from './port-room.ts';
+import { TapPort } from './tap-port.io.ts';
+import { UnixListener } from './unix-listener.io.ts';
+
+const CONNECTIONS_MAX = 4096;
+const TEXT_CHARS_MAX = 120;
+
+interface JoinRequest {
+  kind: 'tap' | 'packet';
+  offload: boolean;
+  name: string;
+  wanted: number;
+}
+
+export interface JoinServerOptions {
+  directory: string;
+  mode: number;
+  gid?: number | undefined;
+}
+
+/** Serves `DIR/join`. */
+export class JoinServer {
+  private readonly host: NativeHost;
+  private readonly room: PortRoom;
+  private readonly sockets: Sockets;
+  private readonly listener: UnixListener;
+  private readonly connections = new Set<JoinConnection>();
+
+  constructor(host: NativeHost, sockets: Sockets, room: PortRoom, options: JoinServerOptions) {
+    this.host = host;
+    this.room = room;
+    this.sockets = sockets;
+    this.listener = new UnixListener(host, sockets, {
+      path: `${options.directory}/join`,
+      type: SOCK_SEQPACKET,
+      mode: options.mode,
+      gid: options.gid,
+      onConnection: (fd, peer) => this.accept(fd, peer),
+    });
+  }
+
+  close(): void {
+    this.listener.close();
+    for (const connection of this.connections) connection.close();
+  }
+
+  private accept(fd: number, peer: PeerCredentials): void {
+    if (this.connections.size >= CONNECTIONS_MAX) {
+      this.sockets.close(fd);
+      return;
+    }
+    const connection: JoinConnection = new JoinConnection(this.host, this.room, fd, peer, () =>
+      this.connections.delete(connection),
+    );
+    this.connections.add(connection);
+  }
+}
+
+class JoinConnection implements Watcher {
+  private readonly host: NativeHost;
+  private readonly room: PortRoom;
+  private readonly fd: number;
+  private readonly peer: PeerCredentials;
+  private readonly onEnd: () => void;
+  private port: TapPort | undefined;
+  private isClosed = false;
+
+  constructor(host: NativeHost, room: PortRoom, fd: number, peer: PeerCredentials, onEnd: () => void) {
+    this.host = host;
+    this.room = room;
+    this.fd = fd;
+    this.peer = peer;
+    this.onEnd = onEnd;
+    host.watch(fd, EPOLLIN, this);
+  }
+
+  ready(): void {
+    const packet = receivePacket(this.fd);
+    if (packet === undefined) return;
+    if (packet.bytes.length === 0 || this.port) {
+      for (const descriptor of packet.descriptors) sys().close(descriptor);
+      this.close();
+      return;
+    }
+    const request = readJoin(packet.bytes);
+    const [descriptor, ...rest] = packet.descriptors;
+    for (const other of rest) sys().close(other);
+    if (typeof request === 'string' || descriptor === undefined) {
+      if (descriptor !== undefined) sys().close(descriptor);
+      this.answer({ error: typeof request === 'string' ? request : 'a descriptor must come with the request' });
+      this.close();
+      return;
+    }
+    this.join(request, descriptor);
+  }
+
+  close(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    if (this.port) this.room.detach(this.port);
+    this.host.unwatch(this.fd);
+    sys().close(this.fd);
+    this.onEnd();
+  }
+
+  private join(request: JoinRequest, descriptor: number): void {
+    const number = this.room.reserve(request.wanted, this.peer.uid);
+    if (typeof number === 'string') {
+      sys().close(descriptor);
+      this.answer({ error: number });
+      this.close();
+      return;
+    }
+    const port = new TapPort(this.host, descriptor, () => this.close(), { offload: request.offload });
+    this.port = port;
+    const { uid, pid } = this.peer;
+    this.room.attach(port, number, { kind: request.kind, description: request.name, uid, pid });
+    port.start();
+    this.answer({ port: number });
+  }
+
+  private answer(body: object): void {
+    try {
+      sendPacket(this.fd, Buffer.from(JSON.stringify({ v: 1, ...body })));
+    } catch {
+      this.close();
+    }
+  }
+}
+
+/** The request, or one line that says what is wrong with it. */
+function readJoin(bytes: Uint8Array): JoinRequest | string {
+  let value: Record<string, unknown>;
+  try {
+    value = JSON.parse(Buffer.from(bytes).toString()) as Record<string, unknown>;
+  } catch {
+    return 'the request is not JSON';
+  }
+  if (typeof value !== 'object' || value === null || value.v !== 1) return 'the request is not of version 1';
+  const { kind, offload, name, port } = value;
+  if (kind !== 'tap' && kind !== 'packet') return "kind must be 'tap' or 'packet'";
+  if (port !== undefined && !(Number.isInteger(port) && Number(port) >= 0)) return 'port must be a whole number';
+  return {
+    kind,
+    offload: offload === true,
+    name: String(name ?? '').slice(0, TEXT_CHARS_MAX),
+    wanted: port === undefined ? ANY_PORT : Number(port),
+  };
+}
