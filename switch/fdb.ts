@@ -35,6 +35,7 @@ const SWEEP_SLOTS = 4096; // one sweep step: 64 KiB of table
 const SWEEP_SLOTS_FULL = 64; // looked at for each station that found no room
 const PINNED = 255; // in `moveCount`
 const HIGH = 2 ** 32;
+const CLOCK_WRAP_US = 2 ** 48;
 
 assert(PORT_MASK + 1 === 4096 && (STATIC & PORT_MASK) === 0, 'a port number fits its field');
 
@@ -103,8 +104,7 @@ export class Fdb {
   private readonly pinUs: number;
   private ageUs: number;
   private statics = 0;
-  private epochUs = -1; // µs are stored since the first tick: 48 bits last for 8.9 years
-  private elapsedUs = 0;
+  private clockUs = 0; // `nowUs` modulo 2^48, which is 8.9 years: what an entry has room for
   private nowLow = 0;
   private nowHigh = 0; // already shifted
   private sweepAt = 0; // next slot to look at, as a word offset
@@ -132,13 +132,13 @@ export class Fdb {
     assert(this.movesMax < PINNED, `${this.movesMax} moves do not fit the counter`);
   }
 
-  /** Sets the time for everything that follows. Time never goes back. */
+  /** Sets the time for everything that follows. An earlier time than before is not taken: nobody grows younger. */
   tick(nowUs: number): void {
-    if (this.epochUs < 0) this.epochUs = nowUs;
+    if (nowUs <= this.nowUs) return;
     this.nowUs = nowUs;
-    this.elapsedUs = Math.max(0, nowUs - this.epochUs);
-    this.nowLow = this.elapsedUs | 0;
-    this.nowHigh = Math.floor(this.elapsedUs / HIGH) << 16;
+    this.nowLow = nowUs | 0;
+    this.nowHigh = Math.floor(nowUs / HIGH) << 16;
+    this.clockUs = timeOf(this.nowHigh, this.nowLow);
   }
 
   /** The station sent a frame into `port`. */
@@ -188,6 +188,7 @@ export class Fdb {
 
   /** Changes the age of all entries at once; whole µs, above 0. */
   setAge(ageUs: number): void {
+    if (!(ageUs > 0)) throw new UsageError(`an age of ${ageUs} µs is out of range: above 0`);
     this.ageUs = ageUs;
     this.scheduleSweep();
   }
@@ -273,7 +274,8 @@ export class Fdb {
   }
 
   private ageOf(slot: number): number {
-    return this.elapsedUs - ((this.table[slot + TAIL]! >>> 16) * HIGH + (this.table[slot + SEEN]! >>> 0));
+    const ageUs = this.clockUs - timeOf(this.table[slot + TAIL]!, this.table[slot + SEEN]!);
+    return ageUs < 0 ? ageUs + CLOCK_WRAP_US : ageUs;
   }
 
   private isDead(slot: number): boolean {
@@ -342,10 +344,10 @@ export class Fdb {
 
   private mayMove(index: number): boolean {
     const count = this.moveCount[index]!;
-    const sinceUs = this.elapsedUs - this.movedUs[index]!;
+    const sinceUs = this.nowUs - this.movedUs[index]!;
     if (count === PINNED && sinceUs < this.pinUs) return false;
     if (count === 0 || count === PINNED || sinceUs >= this.moveUs) {
-      this.movedUs[index] = this.elapsedUs;
+      this.movedUs[index] = this.nowUs;
       this.moveCount[index] = 1;
       return true;
     }
@@ -353,7 +355,7 @@ export class Fdb {
       this.moveCount[index] = count + 1;
       return true;
     }
-    this.movedUs[index] = this.elapsedUs;
+    this.movedUs[index] = this.nowUs;
     this.moveCount[index] = PINNED;
     return false;
   }
@@ -409,6 +411,8 @@ export class Fdb {
     };
   }
 }
+
+const timeOf = (tail: number, low: number): number => (tail >>> 16) * HIGH + (low >>> 0);
 
 /** The second key word: MAC bytes 4..5 as a little-endian number, and the VID (0 … 4095). */
 export const keyOf = (high: number, vid: number): number => OCCUPIED | (vid << 16) | high;
