@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { Fdb, keyOf, NO_PORT } from '../../switch/fdb.ts';
+import { Fdb, NO_PORT } from '../../switch/fdb.ts';
+import { keyOf } from '../../switch/mac.ts';
 import { type Switch, VID_NONE } from '../../switch/switch.ts';
 import { AT, BROADCAST_MAC, type FrameSpec, MULTICAST_MAC, newSwitch, send, station } from './kit.ts';
 import { Model } from './model.ts';
@@ -164,7 +165,7 @@ class Pair {
   }
 
   wait(n: number): void {
-    this.nowUs += 10 * n;
+    this.nowUs += 40 * n;
     this.fdb.tick(this.nowUs);
   }
 

@@ -133,6 +133,21 @@ test('follows a station that moves and pins one that flaps', () => {
   expect([sw.fdb.moves, sw.fdb.movesRefused]).toEqual([6, 2]);
 });
 
+test('keeps a station pinned while its neighbours in the table come and go', () => {
+  for (let hashSeed = 0; hashSeed < 64; hashSeed++) {
+    const sw = newSwitch({ portsMax: 3, fdbEntriesMax: 8, movesMax: 1, hashSeed });
+    const hello = { dst: BROADCAST_MAC, src: A };
+    for (let n = 10; n < 17; n++) send(sw, 2, { dst: BROADCAST_MAC, src: station(n) });
+    for (const ingress of [0, 1, 0]) send(sw, ingress, hello); // learned, moved, pinned
+    sw.fdb.flush(2);
+    play(sw, [
+      ['still forwards', 0, hello, '1 2'],
+      ['still does not believe', 2, { dst: A, src: B }, '1'],
+    ]);
+    expect([sw.fdb.moves, sw.fdb.movesRefused]).toEqual([1, 2]);
+  }
+});
+
 test('goes on with a full table', () => {
   const sw = newSwitch({ portsMax: 3, fdbEntriesMax: 4, ageUs: 10 * S });
   for (let n = 1; n <= 4; n++) send(sw, 0, { dst: BROADCAST_MAC, src: station(n) });
