@@ -2,6 +2,8 @@
 
 import { assert, UsageError } from '../core/assert.ts';
 import { NEVER, US_PER_S } from '../core/time.ts';
+import { highOf, isStation, keyOf, lowOf, macOf, vidOf } from './mac.ts';
+import { MoveGuard, type MoveOptions } from './moves.ts';
 
 /** No such entry, no such port. */
 export const NO_PORT = -1;
@@ -10,12 +12,6 @@ export const NO_PORT = -1;
 export const AGE_US_DEFAULT = 300 * US_PER_S;
 /** Fits 100,000 stations. */
 export const FDB_ENTRIES_DEFAULT = 1 << 17;
-/** The window in which moves of one station are counted. */
-export const MOVE_US_DEFAULT = US_PER_S;
-/** Moves of one station in a window before it is pinned. */
-export const MOVES_MAX_DEFAULT = 5;
-/** How long a flapping station stays pinned. */
-export const PIN_US_DEFAULT = 5 * US_PER_S;
 
 // One entry is four words, 16 bytes, so a probe touches one cache line:
 //   MAC bytes 0..3 | 1 vvvvvvvvvvvv (VID) MAC bytes 4..5 | seen, low 32 bits of µs | seen, high 16 bits; static; port
@@ -24,7 +20,6 @@ const SEEN = 2;
 const TAIL = 3;
 const WORDS_LOG2 = 2;
 const WORDS = 1 << WORDS_LOG2;
-const OCCUPIED = 1 << 31;
 const STATIC = 1 << 15;
 const PORT_MASK = 0x0fff;
 const VID_TOP = 0x0fff;
@@ -33,22 +28,18 @@ const MINE_MASK = STATIC | PORT_MASK; // equals a port number only if the entry 
 const PROBES_MAX = 128; // bounds the work a peer's crafted MACs can cause; chance exceeds it never at half load
 const SWEEP_SLOTS = 4096; // one sweep step: 64 KiB of table
 const SWEEP_SLOTS_FULL = 64; // looked at for each station that found no room
-const PINNED = 255; // in `moveCount`
 const HIGH = 2 ** 32;
+const CLOCK_WRAP_US = 2 ** 48;
 
 assert(PORT_MASK + 1 === 4096 && (STATIC & PORT_MASK) === 0, 'a port number fits its field');
 
 /** Bounds and times of the table; all times in whole µs. */
-export interface FdbOptions {
+export interface FdbOptions extends MoveOptions {
   /** 1 … 4096. */
   readonly portsMax: number;
   /** At most this many entries, static ones included. */
   readonly entriesMax?: number;
   readonly ageUs?: number;
-  readonly moveUs?: number;
-  /** Below 255. */
-  readonly movesMax?: number;
-  readonly pinUs?: number;
   /** Any number; give a random one where strangers choose MACs. */
   readonly hashSeed?: number;
 }
@@ -71,10 +62,6 @@ export interface FdbEntry {
  * On the frame path a MAC is `lo` (bytes 0..3, little-endian) and `hi` = `keyOf(bytes 4..5 little-endian, vid)`. Each port
  * remembers the slots of its last source and target. The memory is only a hint: the slot's key is compared before use, so
  * no change of the table can make it wrong.
- *
- * A station that is heard on another port moves at once, because migration needs that (vde_switch waits 3 s). Flapping is
- * limited instead: after `movesMax` moves within `moveUs` the station is pinned where it is for `pinUs`. Its frames are
- * still forwarded; only learning is refused, and counted in `movesRefused`.
  */
 export class Fdb {
   /** The time of the last `tick`. */
@@ -96,15 +83,10 @@ export class Fdb {
   private readonly targetHint: Int32Array;
   private readonly macs: Int32Array; // entries per port
   private readonly macsMax: Int32Array;
-  private readonly movedUs: Float64Array; // start of the window, or of the pin; valid if the count is not 0
-  private readonly moveCount: Uint8Array;
-  private readonly moveUs: number;
-  private readonly movesMax: number;
-  private readonly pinUs: number;
+  private readonly guard: MoveGuard;
   private ageUs: number;
   private statics = 0;
-  private epochUs = -1; // µs are stored since the first tick: 48 bits last for 8.9 years
-  private elapsedUs = 0;
+  private clockUs = 0; // `nowUs` modulo 2^48, which is 8.9 years: what an entry has room for
   private nowLow = 0;
   private nowHigh = 0; // already shifted
   private sweepAt = 0; // next slot to look at, as a word offset
@@ -123,22 +105,17 @@ export class Fdb {
     this.targetHint = new Int32Array(options.portsMax);
     this.macs = new Int32Array(options.portsMax);
     this.macsMax = new Int32Array(options.portsMax).fill(entriesMax);
-    this.movedUs = new Float64Array(slots);
-    this.moveCount = new Uint8Array(slots);
-    this.moveUs = options.moveUs ?? MOVE_US_DEFAULT;
-    this.movesMax = options.movesMax ?? MOVES_MAX_DEFAULT;
-    this.pinUs = options.pinUs ?? PIN_US_DEFAULT;
+    this.guard = new MoveGuard(slots, options);
     this.ageUs = options.ageUs ?? AGE_US_DEFAULT;
-    assert(this.movesMax < PINNED, `${this.movesMax} moves do not fit the counter`);
   }
 
-  /** Sets the time for everything that follows. Time never goes back. */
+  /** Sets the time for everything that follows. An earlier time than before is not taken: nobody grows younger. */
   tick(nowUs: number): void {
-    if (this.epochUs < 0) this.epochUs = nowUs;
+    if (nowUs <= this.nowUs) return;
     this.nowUs = nowUs;
-    this.elapsedUs = Math.max(0, nowUs - this.epochUs);
-    this.nowLow = this.elapsedUs | 0;
-    this.nowHigh = Math.floor(this.elapsedUs / HIGH) << 16;
+    this.nowLow = nowUs | 0;
+    this.nowHigh = Math.floor(nowUs / HIGH) << 16;
+    this.clockUs = timeOf(this.nowHigh, this.nowLow);
   }
 
   /** The station sent a frame into `port`. */
@@ -188,6 +165,7 @@ export class Fdb {
 
   /** Changes the age of all entries at once; whole µs, above 0. */
   setAge(ageUs: number): void {
+    if (!(ageUs > 0)) throw new UsageError(`an age of ${ageUs} µs is out of range: above 0`);
     this.ageUs = ageUs;
     this.scheduleSweep();
   }
@@ -204,6 +182,7 @@ export class Fdb {
 
   /** Forgets what was learned, on one port or on all. Static entries stay. */
   flush(port = NO_PORT): void {
+    if (port !== NO_PORT) this.flushLast(port);
     let left = port === NO_PORT ? this.count : this.macs[port]!;
     for (let slot = 0; slot <= this.mask && left > 0; slot += WORDS) {
       while (this.table[slot + KEY] !== 0) {
@@ -254,6 +233,13 @@ export class Fdb {
     }
   }
 
+  /** Forgets the station that `port` heard last: mostly the only one, and then the table need not be walked. */
+  private flushLast(port: number): void {
+    const slot = this.sourceHint[port]!;
+    const isHere = this.table[slot + KEY] !== 0 && (this.table[slot + TAIL]! & MINE_MASK) === port;
+    if (isHere) this.removeAt(slot);
+  }
+
   private homeOf(lo: number, hi: number): number {
     let h = Math.imul(lo ^ this.hashSeed, 0x9e3779b1) ^ Math.imul(hi, 0x85ebca6b);
     h = Math.imul(h ^ (h >>> 15), 0x2c1b3c6d);
@@ -273,7 +259,8 @@ export class Fdb {
   }
 
   private ageOf(slot: number): number {
-    return this.elapsedUs - ((this.table[slot + TAIL]! >>> 16) * HIGH + (this.table[slot + SEEN]! >>> 0));
+    const ageUs = this.clockUs - timeOf(this.table[slot + TAIL]!, this.table[slot + SEEN]!);
+    return ageUs < 0 ? ageUs + CLOCK_WRAP_US : ageUs;
   }
 
   private isDead(slot: number): boolean {
@@ -311,7 +298,7 @@ export class Fdb {
     table[slot + KEY] = hi;
     table[slot + SEEN] = this.nowLow;
     table[slot + TAIL] = this.nowHigh | flags | port;
-    this.moveCount[slot >> WORDS_LOG2] = 0;
+    this.guard.reset(slot >> WORDS_LOG2);
     this.macs[port]!++;
     return slot;
   }
@@ -328,8 +315,8 @@ export class Fdb {
       this.tableFull++;
       return;
     }
-    if (wasDead) this.moveCount[slot >> WORDS_LOG2] = 0;
-    else if (this.mayMove(slot >> WORDS_LOG2)) this.moves++;
+    if (wasDead) this.guard.reset(slot >> WORDS_LOG2);
+    else if (this.guard.mayMove(slot >> WORDS_LOG2, this.nowUs)) this.moves++;
     else {
       this.movesRefused++;
       return;
@@ -338,24 +325,6 @@ export class Fdb {
     this.macs[port]!++;
     this.table[slot + SEEN] = this.nowLow;
     this.table[slot + TAIL] = this.nowHigh | port;
-  }
-
-  private mayMove(index: number): boolean {
-    const count = this.moveCount[index]!;
-    const sinceUs = this.elapsedUs - this.movedUs[index]!;
-    if (count === PINNED && sinceUs < this.pinUs) return false;
-    if (count === 0 || count === PINNED || sinceUs >= this.moveUs) {
-      this.movedUs[index] = this.elapsedUs;
-      this.moveCount[index] = 1;
-      return true;
-    }
-    if (count < this.movesMax) {
-      this.moveCount[index] = count + 1;
-      return true;
-    }
-    this.movedUs[index] = this.elapsedUs;
-    this.moveCount[index] = PINNED;
-    return false;
   }
 
   /** Empties `slot` and closes the gap, so that every probe still ends at the first empty slot (Knuth 6.4, algorithm R). */
@@ -380,8 +349,7 @@ export class Fdb {
 
   private copy(from: number, to: number): void {
     this.table.copyWithin(to, from, from + WORDS);
-    this.moveCount[to >> WORDS_LOG2] = this.moveCount[from >> WORDS_LOG2]!;
-    this.movedUs[to >> WORDS_LOG2] = this.movedUs[from >> WORDS_LOG2]!;
+    this.guard.copy(from >> WORDS_LOG2, to >> WORDS_LOG2);
   }
 
   private sweep(slots: number): void {
@@ -401,8 +369,8 @@ export class Fdb {
     const key = this.table[slot + KEY]!;
     const isStatic = (tail & STATIC) !== 0;
     return {
-      mac: swap32(this.table[slot]!) * 0x10000 + swap16(key & 0xffff),
-      vid: (key >>> 16) & VID_TOP,
+      mac: macOf(this.table[slot]!, key),
+      vid: vidOf(key),
       port: tail & PORT_MASK,
       ageUs: isStatic ? 0 : this.ageOf(slot),
       isStatic,
@@ -410,13 +378,4 @@ export class Fdb {
   }
 }
 
-/** The second key word: MAC bytes 4..5 as a little-endian number, and the VID (0 … 4095). */
-export const keyOf = (high: number, vid: number): number => OCCUPIED | (vid << 16) | high;
-
-const swap16 = (x: number): number => ((x & 0xff) << 8) | ((x >>> 8) & 0xff);
-const swap32 = (x: number): number => ((swap16(x & 0xffff) << 16) | swap16(x >>> 16)) >>> 0;
-const lowOf = (mac: number): number => swap32(Math.floor(mac / 0x10000)) | 0;
-const highOf = (mac: number): number => swap16(mac % 0x10000);
-
-const isStation = (mac: number): boolean =>
-  Number.isInteger(mac) && mac >= 0 && mac < 2 ** 48 && (Math.floor(mac / 2 ** 40) & 1) === 0;
+const timeOf = (tail: number, low: number): number => (tail >>> 16) * HIGH + (low >>> 0);

@@ -1,5 +1,6 @@
 // The storm guard: how many frames that go to everybody a port may send in.
 
+import { UsageError } from '../core/assert.ts';
 import { US_PER_S } from '../core/time.ts';
 
 /** Destination ff:ff:ff:ff:ff:ff. */
@@ -9,6 +10,7 @@ export const MULTICAST = 1;
 /** A station that is not in the table. */
 export const UNKNOWN = 2;
 const KINDS = 3;
+const PPS_MAX = 1_000_000_000; // times the µs of a second it is exact in a double
 
 /** Frames per second, whole; 0 or absent: no limit. */
 export interface StormLimits {
@@ -34,6 +36,10 @@ export class StormGuard {
 
   set(port: number, limits: StormLimits): void {
     const pps = [limits.broadcastPps ?? 0, limits.multicastPps ?? 0, limits.unknownPps ?? 0];
+    for (const rate of pps) {
+      if (Number.isInteger(rate) && rate >= 0 && rate <= PPS_MAX) continue;
+      throw new UsageError(`${rate} frames a second is out of range: 1 to ${PPS_MAX}, or 0 for no limit`);
+    }
     for (let kind = 0; kind < KINDS; kind++) {
       const i = port * KINDS + kind;
       this.pps[i] = pps[kind]!;

@@ -29,14 +29,17 @@
 // `fdbEntriesMax`; member lists take a word per port and VLAN in use. Nothing is allocated per frame. Configuration by an
 // operator throws UsageError; a frame never throws.
 
-import { assert, UsageError } from '../core/assert.ts';
+import { assert } from '../core/assert.ts';
 import { Drop, DropCounters } from '../core/drop.ts';
-import { Fdb, keyOf, NO_PORT } from './fdb.ts';
+import { Fdb, NO_PORT } from './fdb.ts';
+import { keyOf } from './mac.ts';
+import { type Mirror, MirrorPort } from './mirror.ts';
 import { BROADCAST, MULTICAST, StormGuard, type StormLimits, UNKNOWN } from './storm.ts';
-import { checkVid, NO_TAG, TAG_KEEP, VID_MAX, Vlans } from './vlan.ts';
+import { checkVid, NO_TAG, type PortVlans, VID_MAX, Vlans } from './vlan.ts';
 
 export type { Fdb, FdbEntry } from './fdb.ts';
 export { AGE_US_DEFAULT, FDB_ENTRIES_DEFAULT, NO_PORT } from './fdb.ts';
+export type { Mirror } from './mirror.ts';
 export type { StormLimits } from './storm.ts';
 export { type PortVlans, TAG_KEEP, TAG_POP, TAG_REPLACE, VID_MAX, VID_NONE } from './vlan.ts';
 
@@ -68,14 +71,6 @@ export interface SwitchOptions {
   readonly hashSeed?: number;
 }
 
-/** Which frames the mirror shows, and to whom. */
-export interface Mirror {
-  readonly from: number | 'all';
-  /** Seen from the switch: `ingress` is what comes in from the port. */
-  readonly direction: 'ingress' | 'egress' | 'both';
-  readonly to: number;
-}
-
 /** See the head of this file. */
 export class Switch {
   /** Port numbers, valid after `forward` up to the count that it returned. */
@@ -96,11 +91,8 @@ export class Switch {
   private readonly storm: StormGuard;
   private readonly rx: Float64Array;
   private readonly drops: (DropCounters | undefined)[];
+  private readonly observer = new MirrorPort();
   private isHub: boolean;
-  private mirrorTo = NO_PORT;
-  private mirrorFrom = NO_PORT; // all
-  private mirrorsIngress = false;
-  private mirrorsEgress = false;
 
   constructor(options: SwitchOptions) {
     const { portsMax, fdbEntriesMax, hub, ...times } = options;
@@ -224,7 +216,7 @@ export class Switch {
   }
 
   /** What the port carries. */
-  vlansOf(port: number): ReturnType<Vlans['vlansOf']> {
+  vlansOf(port: number): PortVlans {
     return this.vlans.vlansOf(port);
   }
 
@@ -235,25 +227,19 @@ export class Switch {
   }
 
   /** Replaces the mirror. */
-  setMirror({ from, direction, to }: Mirror): void {
-    this.vlans.checkPort(to);
-    if (from !== 'all') this.vlans.checkPort(from);
-    if (from === to) throw new UsageError(`port ${to} cannot mirror itself: name another port`);
-    this.mirrorTo = to;
-    this.mirrorFrom = from === 'all' ? NO_PORT : from;
-    this.mirrorsIngress = direction !== 'egress';
-    this.mirrorsEgress = direction !== 'ingress';
+  setMirror(mirror: Mirror): void {
+    this.vlans.checkPort(mirror.to);
+    if (mirror.from !== 'all') this.vlans.checkPort(mirror.from);
+    this.observer.set(mirror);
   }
 
   /** The mirror, if there is one. */
   get mirror(): Mirror | undefined {
-    if (this.mirrorTo === NO_PORT) return undefined;
-    const direction = !this.mirrorsEgress ? 'ingress' : this.mirrorsIngress ? 'both' : 'egress';
-    return { from: this.mirrorFrom === NO_PORT ? 'all' : this.mirrorFrom, direction, to: this.mirrorTo };
+    return this.observer.config;
   }
 
   clearMirror(): void {
-    this.mirrorTo = NO_PORT;
+    this.observer.clear();
   }
 
   /** Limits what the port may send to everybody. */
@@ -297,7 +283,7 @@ export class Switch {
     this.egress[0] = target;
     this.egressTag[0] = this.vlans.tags[how]!;
     this.lastDrop = Drop.None;
-    return this.mirrorTo === NO_PORT ? 1 : this.addMirror(1, ingress);
+    return this.mirrored(1, ingress);
   }
 
   private flood(kind: number, vid: number, ingress: number, nowUs: number): number {
@@ -306,36 +292,21 @@ export class Switch {
     const count = this.vlans.flood(vid, ingress, this.egress, this.egressTag);
     if (count === 0) return this.refuse(Drop.NoEgress, ingress);
     this.lastDrop = Drop.None;
-    return this.mirrorTo === NO_PORT ? count : this.addMirror(count, ingress);
+    return this.mirrored(count, ingress);
   }
 
   /** A frame that was taken and goes nowhere: the mirror still sees it. */
   private refuse(reason: Drop, ingress: number): number {
     this.drop(reason, ingress);
-    if (this.mirrorTo === NO_PORT || this.addMirror(0, ingress) === 0) return 0;
+    if (this.mirrored(0, ingress) === 0) return 0;
     this.lastDrop = Drop.None;
     return 1;
   }
 
-  private addMirror(count: number, ingress: number): number {
-    const to = this.mirrorTo;
-    if (ingress === to || !this.vlans.isForwarding(to) || !this.isMirrored(count, ingress)) return count;
-    const found = this.indexOf(to, count);
-    const at = found < 0 ? count : found;
-    this.egress[at] = to;
-    this.egressTag[at] = TAG_KEEP;
-    return found < 0 ? count + 1 : count;
-  }
-
-  private isMirrored(count: number, ingress: number): boolean {
-    const from = this.mirrorFrom;
-    if (this.mirrorsIngress && (from === NO_PORT || from === ingress)) return true;
-    return this.mirrorsEgress && count > 0 && (from === NO_PORT || this.indexOf(from, count) >= 0);
-  }
-
-  private indexOf(port: number, count: number): number {
-    for (let i = 0; i < count; i++) if (this.egress[i] === port) return i;
-    return -1;
+  private mirrored(count: number, ingress: number): number {
+    const observer = this.observer;
+    if (observer.to === NO_PORT || !this.vlans.isForwarding(observer.to)) return count;
+    return observer.add(this.egress, this.egressTag, count, ingress);
   }
 }
 
