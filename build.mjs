@@ -6,7 +6,6 @@ await build({
     weft: 'cli/main.ts',
     fabric: 'engine/fabric-worker.io.ts',
     enter: 'cli/enter.ts',
-    bench: 'bench/main.ts',
   },
   outdir: 'dist',
   bundle: true,

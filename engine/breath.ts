@@ -1,11 +1,11 @@
 // The breath: inhale a batch from one port, decide for each frame, exhale one batch per port.
 
+import { assert } from '../core/assert.ts';
 import { Burst, PLAIN } from '../core/burst.ts';
 import { Drop } from '../core/drop.ts';
 import { HEADROOM_BYTES } from '../core/port.ts';
-import { NEVER, US_PER_MS } from '../core/time.ts';
-import { assert } from '../core/assert.ts';
 import { NONE, type Slab } from '../core/slab.ts';
+import { NEVER, US_PER_MS } from '../core/time.ts';
 import { checkOffload, OFFLOAD_HEADER_BYTES, Offloader, shiftOffload } from '../wire/offload.ts';
 import type { Attachment } from './network.ts';
 
@@ -137,7 +137,13 @@ export class Breath {
         to.port.counters.drops.add(Drop.NoMemory);
         return;
       }
-      this.send(to, edited, length + (tag === TAG_POP ? -TAG_BYTES : tag < TAG_REPLACE ? TAG_BYTES : 0), this.editedOffload, isFlood);
+      this.send(
+        to,
+        edited,
+        length + (tag === TAG_POP ? -TAG_BYTES : tag < TAG_REPLACE ? TAG_BYTES : 0),
+        this.editedOffload,
+        isFlood,
+      );
       return;
     }
     this.send(to, at, length, offload, isFlood);

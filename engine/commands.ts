@@ -48,7 +48,11 @@ export const COMMANDS: readonly Command[] = [
   ),
   command(
     'port/trunk',
-    [PORT, { name: 'native', kind: 'int', min: 0, max: 4095 }, { name: 'vids', kind: 'text', optional: true, rest: true }],
+    [
+      PORT,
+      { name: 'native', kind: 'int', min: 0, max: 4095 },
+      { name: 'vids', kind: 'text', optional: true, rest: true },
+    ],
     'tagged VLANs (all by default) and the VLAN of untagged frames: 0 none, 4095 drops them',
     (node, v) => node.switch.setTrunk(num(v.port), { native: num(v.native), allowed: vids(v.vids as string[]) }),
   ),
@@ -117,24 +121,47 @@ export const COMMANDS: readonly Command[] = [
       ...(e.isStatic ? { static: true } : {}),
     })),
   ),
-  command('fdb/find', [{ name: 'mac', kind: 'mac' }, { ...VID, optional: true }], 'where a station is', (node, v) => {
-    const found = node.switch.fdb.find(num(v.mac), num(v.vid ?? 0), node.nowUs());
-    return found ? { port: found.port, age: Math.round(found.ageUs / 1_000_000) } : null;
-  }),
-  command('fdb/add', [{ name: 'mac', kind: 'mac' }, PORT, { ...VID, optional: true }], 'a station that never moves', (node, v) =>
-    node.switch.fdb.addStatic(num(v.mac), num(v.vid ?? 0), num(v.port)),
+  command(
+    'fdb/find',
+    [
+      { name: 'mac', kind: 'mac' },
+      { ...VID, optional: true },
+    ],
+    'where a station is',
+    (node, v) => {
+      const found = node.switch.fdb.find(num(v.mac), num(v.vid ?? 0), node.nowUs());
+      return found ? { port: found.port, age: Math.round(found.ageUs / 1_000_000) } : null;
+    },
   ),
-  command('fdb/remove', [{ name: 'mac', kind: 'mac' }, { ...VID, optional: true }], 'forget a station', (node, v) =>
-    node.switch.fdb.remove(num(v.mac), num(v.vid ?? 0)),
+  command(
+    'fdb/add',
+    [{ name: 'mac', kind: 'mac' }, PORT, { ...VID, optional: true }],
+    'a station that never moves',
+    (node, v) => node.switch.fdb.addStatic(num(v.mac), num(v.vid ?? 0), num(v.port)),
+  ),
+  command(
+    'fdb/remove',
+    [
+      { name: 'mac', kind: 'mac' },
+      { ...VID, optional: true },
+    ],
+    'forget a station',
+    (node, v) => node.switch.fdb.remove(num(v.mac), num(v.vid ?? 0)),
   ),
   command('fdb/flush', [], 'forget all stations that were learned', (node) => node.switch.fdb.flush()),
-  command('fdb/age', [{ name: 'seconds', kind: 'int', min: 1, max: 1_000_000 }], 'forget silent stations after', (node, v) =>
-    node.switch.setAge(num(v.seconds) * 1_000_000),
+  command(
+    'fdb/age',
+    [{ name: 'seconds', kind: 'int', min: 1, max: 1_000_000 }],
+    'forget silent stations after',
+    (node, v) => node.switch.setAge(num(v.seconds) * 1_000_000),
   ),
   command('plug/list', [], 'plugs that this node opened', (node) => node.plugs()),
   command(
     'plug/add',
-    [{ name: 'vnl', kind: 'text' }, { ...PORT, optional: true }],
+    [
+      { name: 'vnl', kind: 'text' },
+      { ...PORT, optional: true },
+    ],
     'open a plug into the network',
     (node, v) => node.addPlug(String(v.vnl), v.port === undefined ? undefined : num(v.port)),
   ),
@@ -168,14 +195,16 @@ function readValues(node: NodeView, found: Command, args: readonly string[]): Va
     if (parameter.rest) {
       values[parameter.name] = args.slice(i);
       i = args.length;
-    } else if (i < args.length) values[parameter.name] = valueOf(node, found.name, parameter, args[i++]!);
-    else if (!parameter.optional) throw new UsageError(`${found.name}: <${parameter.name}> is missing; usage: ${usage(found)}`);
+    } else if (i < args.length) values[parameter.name] = readValue(node, found.name, parameter, args[i++]!);
+    else if (!parameter.optional)
+      throw new UsageError(`${found.name}: <${parameter.name}> is missing; usage: ${usage(found)}`);
   }
-  if (i < args.length) throw new UsageError(`${found.name}: '${args[i]!.slice(0, 40)}' is too much; usage: ${usage(found)}`);
+  if (i < args.length)
+    throw new UsageError(`${found.name}: '${args[i]!.slice(0, 40)}' is too much; usage: ${usage(found)}`);
   return values;
 }
 
-function valueOf(node: NodeView, name: string, parameter: Parameter, text: string): string | number | boolean {
+function readValue(node: NodeView, name: string, parameter: Parameter, text: string): string | number | boolean {
   switch (parameter.kind) {
     case 'text':
       return text;
@@ -196,7 +225,8 @@ const portOf = (node: NodeView, text: string): number => int('port', text, 0, no
 
 function int(what: string, text: string, min: number, max: number): number {
   const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
-  if (!(value >= min && value <= max)) throw new UsageError(`${what} '${text.slice(0, 40)}' is out of range; take ${min} … ${max}`);
+  if (!(value >= min && value <= max))
+    throw new UsageError(`${what} '${text.slice(0, 40)}' is out of range; take ${min} … ${max}`);
   return value;
 }
 
@@ -208,10 +238,12 @@ function flag(name: string, what: string, text: string): boolean {
 
 function vids(words: readonly string[]): 'all' | number[] {
   if (words.length === 0 || words[0] === 'all') return 'all';
-  return words.flatMap((word) => word.split(',')).flatMap((word) => {
-    const [low = '', high = low] = word.split('-');
-    const from = int('vid', low, 1, 4094);
-    const to = int('vid', high, from, 4094);
-    return Array.from({ length: to - from + 1 }, (_, i) => from + i);
-  });
+  return words
+    .flatMap((word) => word.split(','))
+    .flatMap((word) => {
+      const [low = '', high = low] = word.split('-');
+      const from = int('vid', low, 1, 4094);
+      const to = int('vid', high, from, 4094);
+      return Array.from({ length: to - from + 1 }, (_, i) => from + i);
+    });
 }

@@ -144,9 +144,15 @@ function readRequest(line: string): Request | string {
   } catch {
     return 'not JSON: send one object a line, as {"id":1,"do":["status"]}';
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return 'not an object; send {"id":1,"do":["status"]}';
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    return 'not an object; send {"id":1,"do":["status"]}';
   const { id, network, do: words } = value as Record<string, unknown>;
-  if (!Array.isArray(words) || words.length === 0 || words.length > WORDS_MAX || !words.every((w) => typeof w === 'string')) {
+  if (
+    !Array.isArray(words) ||
+    words.length === 0 ||
+    words.length > WORDS_MAX ||
+    !words.every((w) => typeof w === 'string')
+  ) {
     return '"do" must be a list of words, as ["port/list"]';
   }
   if (network !== undefined && typeof network !== 'string') return '"network" must be a name';

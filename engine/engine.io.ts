@@ -3,8 +3,8 @@
 import { writeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { Bug, UsageError } from '../core/assert.ts';
-import { check, sys, whyNoNative } from '../sys/libc.io.ts';
 import { parseVnl } from '../plug/vnl.ts';
+import { check, sys, whyNoNative } from '../sys/libc.io.ts';
 import { ControlServer } from './control.io.ts';
 import { Fabric } from './fabric.io.ts';
 import { FabricNode } from './fabric-node.io.ts';
@@ -128,7 +128,8 @@ export class Engine {
       worker.once('error', reject);
       worker.on('message', (message: FabricMessage) => {
         if (message.say === 'ready') resolve(thread);
-        else if (message.say === 'failed') reject(message.isUsage ? new UsageError(message.error) : new Bug(message.error));
+        else if (message.say === 'failed')
+          reject(message.isUsage ? new UsageError(message.error) : new Bug(message.error));
         else if (message.say === 'shutdown') void this.close();
         else thread.hear(message);
       });
@@ -159,7 +160,15 @@ export class Engine {
     };
   }
 
-  private async addPlug({ network, vnl, port }: { network: string; vnl: string; port?: number | undefined }): Promise<unknown> {
+  private async addPlug({
+    network,
+    vnl,
+    port,
+  }: {
+    network: string;
+    vnl: string;
+    port?: number | undefined;
+  }): Promise<unknown> {
     if (!(this.backend instanceof Thread)) {
       return this.backend!.execute(network, ['plug/add', vnl, ...(port === undefined ? [] : [String(port)])]);
     }

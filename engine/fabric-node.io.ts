@@ -6,8 +6,8 @@ import type { Port } from '../core/port.ts';
 import { Rng } from '../core/rng.ts';
 import { NativePlugs } from '../plug/native-plugs.io.ts';
 import { ANY_PORT, type PortInfo } from '../plug/port-room.ts';
-import { parseVnl, type Vnl } from '../plug/vnl.ts';
 import { StreamPort } from '../plug/stream-port.io.ts';
+import { parseVnl, type Vnl } from '../plug/vnl.ts';
 import type { Switch } from '../switch/switch.ts';
 import { execute } from './commands.ts';
 import type { Fabric } from './fabric.io.ts';
@@ -77,7 +77,14 @@ export class FabricNode {
     const vnl = parseVnl(text);
     const number = service.reserve(wanted ?? ANY_PORT, process.geteuid!());
     if (typeof number === 'string') throw new UsageError(number);
-    const plug: OpenPlug = { id: this.nextPlug++, vnl: text, network: networkName, port: number, state: 'opening', close: () => {} };
+    const plug: OpenPlug = {
+      id: this.nextPlug++,
+      vnl: text,
+      network: networkName,
+      port: number,
+      state: 'opening',
+      close: () => {},
+    };
     service.keep(number);
     try {
       plug.close = this.openScheme(vnl, service, plug);
@@ -132,7 +139,9 @@ export class FabricNode {
     if (native) return native;
     const close = this.options.openNodePlug?.(vnl, this.fabric, slot);
     if (close) return close;
-    throw new UsageError(`${vnl.scheme}:// cannot be opened here: ${this.fabric.isNative ? 'not in this process' : 'koffi is missing'}`);
+    throw new UsageError(
+      `${vnl.scheme}:// cannot be opened here: ${this.fabric.isNative ? 'not in this process' : 'koffi is missing'}`,
+    );
   }
 
   private slotOf(service: NetworkService, plug: OpenPlug): PlugSlot {

@@ -1,6 +1,6 @@
 // A network of this node: its switch, its directory with the sockets that others join by, and its own plugs.
 
-import { rmdirSync, writeFileSync, unlinkSync } from 'node:fs';
+import { rmdirSync, unlinkSync, writeFileSync } from 'node:fs';
 import { UsageError } from '../core/assert.ts';
 import type { Port } from '../core/port.ts';
 import { Rng } from '../core/rng.ts';
@@ -85,7 +85,12 @@ export class NetworkService implements PortRoom {
 
   attach(port: Port, number: number, info: PortInfo): void {
     this.fabric.attach(port, this.network, number, info);
-    this.notify({ event: 'port-up', network: this.network.name, port: number, text: `${info.kind} ${info.description}` });
+    this.notify({
+      event: 'port-up',
+      network: this.network.name,
+      port: number,
+      text: `${info.kind} ${info.description}`,
+    });
   }
 
   detach(port: Port): void {

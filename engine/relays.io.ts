@@ -42,7 +42,14 @@ export class Relays {
 
   /** Opens a plug; returns its id. Throws `UsageError`. */
   open(network: string, text: string, wanted: number | undefined): number {
-    const relay: Relay = { id: this.nextId++, vnl: text, network, port: wanted ?? ANY_PORT, state: 'opening', close: () => {} };
+    const relay: Relay = {
+      id: this.nextId++,
+      vnl: text,
+      network,
+      port: wanted ?? ANY_PORT,
+      state: 'opening',
+      close: () => {},
+    };
     const cables = new Map<Port, { far: StreamPort; network: Network }>();
     const close = openNodePlugIn(parseVnl(text), this.fabric, {
       attach: (port, info) => cables.set(port, this.join(relay, port, info)),

@@ -80,13 +80,28 @@ export function metricsText(node: NodeView): string {
   ] as const) {
     const name = `weft_port_${direction}`;
     const what = direction === 'received' ? 'from' : 'to';
-    family(`${name}_frames_total`, 'counter', `Frames ${what} the port.`, each(`${name}_frames_total`, (a) => a.port.counters[frames]));
-    family(`${name}_bytes_total`, 'counter', `Bytes ${what} the port.`, each(`${name}_bytes_total`, (a) => a.port.counters[bytes]));
+    family(
+      `${name}_frames_total`,
+      'counter',
+      `Frames ${what} the port.`,
+      each(`${name}_frames_total`, (a) => a.port.counters[frames]),
+    );
+    family(
+      `${name}_bytes_total`,
+      'counter',
+      `Bytes ${what} the port.`,
+      each(`${name}_bytes_total`, (a) => a.port.counters[bytes]),
+    );
   }
   family('weft_port_drops_total', 'counter', 'Frames that went no further, by reason.', ports.flatMap(dropRows));
   const switches = [...node.networks].filter((network) => network.forwarder instanceof Switch);
   for (const [name, type, help, value] of STATIONS) {
-    family(name, type, help, switches.map((n) => `${name}{network="${escape(n.name)}"} ${value(n.forwarder as Switch)}`));
+    family(
+      name,
+      type,
+      help,
+      switches.map((n) => `${name}{network="${quote(n.name)}"} ${value(n.forwarder as Switch)}`),
+    );
   }
   return `${lines.join('\n')}\n`;
 }
@@ -108,6 +123,6 @@ function dropRows(attachment: Attachment): string[] {
 }
 
 const labels = ({ network, number, info, id }: Attachment): string =>
-  `network="${escape(network.name)}",port="${number}",kind="${info.kind}",id="${id}"`;
+  `network="${quote(network.name)}",port="${number}",kind="${info.kind}",id="${id}"`;
 
-const escape = (text: string): string => text.replace(/[\\"\n]/g, (c) => (c === '\n' ? '\\n' : `\\${c}`));
+const quote = (text: string): string => text.replace(/[\\"\n]/g, (c) => (c === '\n' ? '\\n' : `\\${c}`));

@@ -2,10 +2,10 @@
 // as long as they want the port. One packet asks, one answers, both JSON.
 
 import { Buffer } from 'node:buffer';
+import { EPOLLIN } from '../sys/epoll.io.ts';
 import { receivePacket, sendPacket } from '../sys/fd-passing.io.ts';
 import { sys } from '../sys/libc.io.ts';
 import { type PeerCredentials, SOCK_SEQPACKET, type Sockets } from '../sys/socket.io.ts';
-import { EPOLLIN } from '../sys/epoll.io.ts';
 import type { NativeHost, Watcher } from './native-host.ts';
 import { ANY_PORT, type PortRoom } from './port-room.ts';
 import { TapPort } from './tap-port.io.ts';

@@ -66,11 +66,16 @@ export class NativePlugs {
     const description = vnl.options.get('descr') ?? `weft: user=${process.geteuid!()} pid=${process.pid}`;
     const path = vnl.address;
     if (path === '') throw new UsageError('vde: name the directory of a switch');
-    const plug = new VdePlug(this.host, this.sockets, { path, port, mode, description }, {
-      onPort: (p) => slot.attach(p, { kind: 'vde', description: path }),
-      onLost: (p) => slot.detach(p),
-      tell: (text) => slot.state(text),
-    });
+    const plug = new VdePlug(
+      this.host,
+      this.sockets,
+      { path, port, mode, description },
+      {
+        onPort: (p) => slot.attach(p, { kind: 'vde', description: path }),
+        onLost: (p) => slot.detach(p),
+        tell: (text) => slot.state(text),
+      },
+    );
     return () => plug.close();
   }
 
@@ -79,11 +84,16 @@ export class NativePlugs {
     const { host, sockets, rng } = this;
     const isPlain = vnl.options.has('plain');
     if (!vnl.options.has('listen') && !vnl.options.has('server')) {
-      const plug = new StreamPlug(host, sockets, { path, isPlain, rng }, {
-        onPort: (p) => slot.attach(p, { kind: 'stream', description: path }),
-        onLost: (p) => slot.detach(p),
-        tell: (text) => slot.state(text),
-      });
+      const plug = new StreamPlug(
+        host,
+        sockets,
+        { path, isPlain, rng },
+        {
+          onPort: (p) => slot.attach(p, { kind: 'stream', description: path }),
+          onLost: (p) => slot.detach(p),
+          tell: (text) => slot.state(text),
+        },
+      );
       return () => plug.close();
     }
     const open = new Set<Port>();
@@ -115,7 +125,9 @@ export class NativePlugs {
       tap = openTap(vnl.address);
     } catch (error) {
       const code = error instanceof SysError ? error.code : String(error);
-      throw new UsageError(`tap: ${vnl.address}: ${code}; a TAP of the host needs CAP_NET_ADMIN and access to /dev/net/tun`);
+      throw new UsageError(
+        `tap: ${vnl.address}: ${code}; a TAP of the host needs CAP_NET_ADMIN and access to /dev/net/tun`,
+      );
     }
     const port = new TapPort(this.host, tap.fd, () => slot.detach(port), { offload: true });
     slot.attach(port, { kind: 'tap', description: tap.name });

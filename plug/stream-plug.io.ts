@@ -1,10 +1,10 @@
 // Stream cables on AF_UNIX sockets: a listener that makes a port of every connection, a client that comes back by itself.
 
-import { US_PER_MS } from '../core/time.ts';
+import { SUPER_FRAME_BYTES } from '../core/port.ts';
 import type { Rng } from '../core/rng.ts';
+import { US_PER_MS } from '../core/time.ts';
 import { Errno, SysError } from '../sys/libc.io.ts';
 import { AF_UNIX, type PeerCredentials, SOCK_STREAM, type Sockets } from '../sys/socket.io.ts';
-import { SUPER_FRAME_BYTES } from '../core/port.ts';
 import { CableHello, OFFLOAD_BYTES, UNPROVEN, unixIdentity } from './cable-hello.ts';
 import type { NativeHost } from './native-host.ts';
 import { StreamPort } from './stream-port.io.ts';

@@ -49,12 +49,7 @@ export class StreamPort implements Port, Watcher {
   private events = EPOLLIN;
   private isClosed = false;
 
-  constructor(
-    host: NativeHost,
-    fd: number,
-    onDead: OnDead,
-    options: { rich?: boolean; hello?: CableHello } = {},
-  ) {
+  constructor(host: NativeHost, fd: number, onDead: OnDead, options: { rich?: boolean; hello?: CableHello } = {}) {
     this.host = host;
     this.fd = fd;
     this.onDead = onDead;

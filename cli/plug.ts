@@ -1,0 +1,45 @@
+// `weft plug A B`: a cable between two plugs in this process; `weft plug A`: the other end is stdin and stdout.
+
+import { UsageError } from '../core/assert.ts';
+import { Fabric } from '../engine/fabric.io.ts';
+import { FabricNode } from '../engine/fabric-node.io.ts';
+import { openNodePlugIn } from '../engine/node-plugs.io.ts';
+import { networkDirectory } from './net-dir.ts';
+
+/** Runs until an end is closed for good or a signal comes. */
+export async function plug(
+  one: string | undefined,
+  other: string | undefined,
+  { quiet }: { quiet?: boolean },
+): Promise<number> {
+  const fabric = new Fabric();
+  let end: () => void = () => {};
+  const ended = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  const node = new FabricNode(fabric, {
+    // stdout may carry frames: news goes to stderr.
+    notify: ({ event, text }) => {
+      if (!quiet && event === 'plug') process.stderr.write(`weft: ${text}\n`);
+    },
+    shutdown: () => end(),
+    openNodePlug: openNodePlugIn,
+  });
+  node.openNetwork({ name: 'cable', kind: 'cable', ports: 1, mode: 0o600, dirMode: 0o700 });
+  node.openPlug('cable', vnlOf(one), 0);
+  node.openPlug('cable', other === undefined ? 'stdio://' : vnlOf(other), 1);
+  fabric.runOnLoop();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end());
+  if (other === undefined) process.stdin.on('end', () => end());
+  await ended;
+  node.close();
+  fabric.stop();
+  return 0;
+}
+
+/** A name of a network, like `default`, means its directory. */
+function vnlOf(text: string | undefined): string {
+  if (text === undefined || /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(text)) return `vde://${networkDirectory(text)}`;
+  if (text === '') throw new UsageError('plug: an empty VNL; name a network, a directory or scheme://…');
+  return text;
+}

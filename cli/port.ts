@@ -1,0 +1,3 @@
+export async function port(_net: string | undefined, _o: object): Promise<number> {
+  return 1;
+}
