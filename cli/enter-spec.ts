@@ -1,0 +1,29 @@
+// What the two halves of `weft run` tell each other: JSON, because each is one small message per start.
+
+import type { DeviceKind } from './run-options.ts';
+
+/** An address for the device: bytes as an array, prefix length in bits. */
+export interface AddressSpec {
+  readonly address: number[];
+  readonly prefixLength: number;
+}
+
+/** First argument of the inner half. */
+export interface EnterSpec {
+  readonly device: DeviceKind;
+  readonly mac: number[];
+  readonly mtu: number;
+  readonly addresses: AddressSpec[];
+  readonly gateways: number[][];
+  /** The descriptor of the packet socket to the supervisor. */
+  readonly control: number;
+  /** Descriptors from 3 on that the user handed to the program; they go on into it. */
+  readonly keep: number[];
+  /** Soft limit of open files that the program shall have, or null: leave it. */
+  readonly openFiles: number | null;
+}
+
+/** Inner half to supervisor: the device's descriptor is attached; or it has printed why there is none. */
+export interface Ready {
+  readonly kind: 'tap' | 'packet' | 'failed';
+}

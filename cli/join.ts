@@ -1,0 +1,156 @@
+// The client of a network's `join` socket: hands a device's descriptor to the engine and stays connected for the port's life.
+//
+//   request, one packet with the descriptor by SCM_RIGHTS:
+//     {"v":1,"kind":"tap"|"packet","offload":true,"name":"ping","pid":123,"mtu":1500}
+//   answer, one packet: {"v":1,"port":7} or {"v":1,"error":"one line"}
+//
+// The descriptor is non-blocking; every frame in it has a 10-byte virtio_net_hdr in front. The connection's end is the port's end.
+
+import { connectPacket, peerUid, receivePacket, sendPacket } from '../sys/fd-passing.io.ts';
+import { pollReadable, SysError, sys } from '../sys/libc.io.ts';
+
+const ANSWER_MS_MAX = 5_000;
+const RETRY_MS_MIN = 50;
+const RETRY_MS_MAX = 250;
+
+/** What the engine is told about the port. `pid` is the program's. */
+export interface JoinRequest {
+  readonly kind: 'tap' | 'packet';
+  readonly name: string;
+  readonly pid: number;
+  readonly mtu: number;
+}
+
+/** One connection to an engine. */
+export class JoinConnection {
+  /** Settles when the engine is gone or `close` was called. */
+  readonly closed: Promise<void>;
+  private readonly socket: number;
+  private readonly polling: { close(): void };
+  private isOpen = true;
+  private settleClosed: () => void = () => {};
+  private settleAnswer: (answer: { port: number } | { error: string }) => void = () => {};
+
+  /** Connects. Throws `SysError`: `ENOENT` and `ECONNREFUSED` if nobody serves `path`. */
+  constructor(path: string) {
+    this.socket = connectPacket(path);
+    this.closed = new Promise((resolve) => {
+      this.settleClosed = resolve;
+    });
+    this.polling = pollReadable(this.socket, () => this.read());
+  }
+
+  /** The user that serves the other end. */
+  get uid(): number {
+    return peerUid(this.socket);
+  }
+
+  /** Hands over a device. The number of the port; rejects with one line if the engine refuses, leaves or is silent. */
+  async join(request: JoinRequest, descriptor: number): Promise<number> {
+    let timer: NodeJS.Timeout | undefined;
+    const answered = new Promise<{ port: number } | { error: string }>((resolve) => {
+      this.settleAnswer = resolve;
+      timer = setTimeout(() => resolve({ error: `no answer in ${ANSWER_MS_MAX} ms` }), ANSWER_MS_MAX);
+    });
+    sendPacket(this.socket, new TextEncoder().encode(JSON.stringify({ v: 1, offload: true, ...request })), [
+      descriptor,
+    ]);
+    const answer = await Promise.race([answered, this.closed.then(() => ({ error: 'the engine went away' }))]);
+    clearTimeout(timer);
+    if ('error' in answer) throw new Error(answer.error);
+    return answer.port;
+  }
+
+  close(): void {
+    if (!this.isOpen) return;
+    this.isOpen = false;
+    this.polling.close();
+    sys().close(this.socket);
+    this.settleClosed();
+  }
+
+  private read(): void {
+    if (!this.isOpen) return;
+    const packet = receivePacket(this.socket);
+    if (!packet) return;
+    for (const fd of packet.descriptors) sys().close(fd); // nobody asked for any
+    if (packet.bytes.length === 0) this.close();
+    else this.settleAnswer(readAnswer(packet.bytes));
+  }
+}
+
+function readAnswer(bytes: Uint8Array): { port: number } | { error: string } {
+  try {
+    const answer: unknown = JSON.parse(new TextDecoder().decode(bytes));
+    if (typeof answer === 'object' && answer !== null) {
+      if ('error' in answer && typeof answer.error === 'string') return { error: answer.error };
+      if ('port' in answer && typeof answer.port === 'number') return { port: answer.port };
+    }
+  } catch {
+    // said below
+  }
+  return { error: 'the engine gave an answer that cannot be read' };
+}
+
+const isAbsence = (error: unknown): boolean =>
+  error instanceof SysError && ['ENOENT', 'ECONNREFUSED', 'EAGAIN', 'ENOTDIR'].includes(error.code);
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Connects to `path`; if nobody serves it, tries again for `waitMs`. Throws the last `SysError`. */
+export async function reachJoin(path: string, waitMs: number): Promise<JoinConnection> {
+  const lastTryMs = performance.now() + waitMs;
+  for (let pauseMs = RETRY_MS_MIN; ; pauseMs = Math.min(pauseMs * 2, RETRY_MS_MAX)) {
+    try {
+      return new JoinConnection(path);
+    } catch (error) {
+      if (!isAbsence(error) || performance.now() >= lastTryMs) throw error;
+    }
+    await sleep(Math.max(1, Math.min(pauseMs, lastTryMs - performance.now())));
+  }
+}
+
+/** A port that outlives the engine: joins again whenever the connection ends, until `close`. */
+export class Membership {
+  private readonly path: string;
+  private readonly request: JoinRequest;
+  private readonly descriptor: number;
+  private connection: JoinConnection;
+  private isOver = false;
+
+  /** `connection` has joined with the same request and descriptor; both belong to the membership from now on. */
+  constructor(path: string, request: JoinRequest, descriptor: number, connection: JoinConnection) {
+    this.path = path;
+    this.request = request;
+    this.descriptor = descriptor;
+    this.connection = connection;
+    void this.stay();
+  }
+
+  close(): void {
+    this.isOver = true;
+    this.connection.close();
+    sys().close(this.descriptor);
+  }
+
+  private async stay(): Promise<void> {
+    for (let pauseMs = RETRY_MS_MIN; ; ) {
+      await this.connection.closed;
+      await sleep(pauseMs);
+      if (this.isOver) return;
+      pauseMs = (await this.rejoin()) ? RETRY_MS_MIN : Math.min(pauseMs * 2, RETRY_MS_MAX);
+    }
+  }
+
+  /** False leaves a closed connection behind, so that `stay` comes back. */
+  private async rejoin(): Promise<boolean> {
+    try {
+      this.connection = new JoinConnection(this.path);
+      await this.connection.join(this.request, this.descriptor);
+      return true;
+    } catch {
+      this.connection.close();
+      return false;
+    }
+  }
+}

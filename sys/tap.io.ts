@@ -1,0 +1,62 @@
+// TAP devices of the kernel's tun driver: one frame a read, each behind a 10-byte virtio_net_hdr.
+
+import { callMemory } from './call-memory.io.ts';
+import { check, sys } from './libc.io.ts';
+
+const O_RDWR = 0o2;
+const O_NONBLOCK = 0o4000;
+const O_CLOEXEC = 0o2000000;
+const TUNSETIFF = 0x400454ca;
+const TUNSETOFFLOAD = 0x400454d0;
+const TUNSETVNETHDRSZ = 0x400454d8;
+const IFF_TAP = 0x2;
+const IFF_NO_PI = 0x1000;
+const IFF_VNET_HDR = 0x4000;
+const IFNAMSIZ = 16;
+const IFREQ_BYTES = 40;
+
+/** What the reader of a TAP can complete itself, TUN_F_*: checksums, long TCP segments, long UDP datagrams. */
+export const TapOffload = { Csum: 0x01, Tso4: 0x02, Tso6: 0x04, TsoEcn: 0x08, Uso4: 0x20, Uso6: 0x40 } as const;
+
+const TCP = TapOffload.Csum | TapOffload.Tso4 | TapOffload.Tso6;
+
+// Best first: kernels before 6.2 have no USO.
+const OFFLOADS = [
+  TCP | TapOffload.TsoEcn | TapOffload.Uso4 | TapOffload.Uso6,
+  TCP | TapOffload.TsoEcn,
+  TCP,
+  TapOffload.Csum,
+  0,
+];
+
+/** An open TAP: non-blocking, close-on-exec. `offloads` are the TUN_F_* bits that the kernel granted. */
+export interface Tap {
+  readonly fd: number;
+  readonly name: string;
+  readonly offloads: number;
+}
+
+/** Bytes of the struct virtio_net_hdr before every frame. */
+export const VNET_HDR_BYTES = 10;
+
+/** Opens a new TAP, or the persistent one called `name`. Throws `SysError`: `EACCES` and `ENOENT` are about /dev/net/tun. */
+export function openTap(name: string): Tap {
+  const memory = callMemory();
+  const path = memory.text('/dev/net/tun');
+  const fd = check(sys().open(memory.base + path, O_RDWR | O_NONBLOCK | O_CLOEXEC, 0), '/dev/net/tun');
+  try {
+    const request = memory.zeros(IFREQ_BYTES); // struct ifreq: name[16], u16 flags
+    memory.bytes.set(new TextEncoder().encode(name).subarray(0, IFNAMSIZ - 1), request);
+    memory.view.setUint16(request + IFNAMSIZ, IFF_TAP | IFF_NO_PI | IFF_VNET_HDR, true);
+    check(sys().ioctl(fd, TUNSETIFF, memory.base + request), `TAP ${name}`);
+    const size = memory.zeros(4);
+    memory.view.setInt32(size, VNET_HDR_BYTES, true);
+    check(sys().ioctl(fd, TUNSETVNETHDRSZ, memory.base + size), `TAP ${name}: header size`);
+    const given = memory.bytes.subarray(request, request + IFNAMSIZ);
+    const granted = OFFLOADS.find((offloads) => sys().ioctl(fd, TUNSETOFFLOAD, offloads) === 0) ?? 0;
+    return { fd, name: new TextDecoder().decode(given.slice(0, given.indexOf(0))), offloads: granted };
+  } catch (error) {
+    sys().close(fd);
+    throw error;
+  }
+}
