@@ -1,0 +1,75 @@
+// Which schemes there are and which options each takes: the one table that the grammar, the help and the errors read.
+
+/** How the text after `://` is read. */
+export type Form = 'path' | 'host' | 'either' | 'words' | 'name';
+
+/** What an option's value must be. A `flag` has no value. */
+export type Kind =
+  | { readonly kind: 'flag' | 'text' | 'mode' }
+  | { readonly kind: 'int' | 'bytes' | 'duration'; readonly min: number; readonly max: number };
+
+/** One scheme. */
+export interface Scheme {
+  /** `path[key=val/flag]`, `addr/key=val/flag`, either of them, a command's words, or a single name. */
+  readonly form: Form;
+  /** What the address is, for errors; undefined if the scheme takes none. */
+  readonly address: string | undefined;
+  /** True if the address may be left out. */
+  readonly addressOptional?: boolean;
+  /** The option that `[7]` stands for. */
+  readonly positional?: string;
+  /** True if the scheme wraps another plug: `outer://args{inner://...}`. */
+  readonly nests?: boolean;
+  readonly options: Readonly<Record<string, Kind>>;
+}
+
+const FLAG: Kind = { kind: 'flag' };
+const TEXT: Kind = { kind: 'text' };
+const MODE: Kind = { kind: 'mode' };
+const int = (min: number, max: number): Kind => ({ kind: 'int', min, max });
+const bytes = (min: number, max: number): Kind => ({ kind: 'bytes', min, max });
+
+const QUEUE = { queue: bytes(65536, 64 << 20) }; // what a port holds for a peer that reads slowly
+const CLIENTS = { clients: int(1, 1024) };
+const STREAM = { listen: FLAG, once: FLAG, plain: FLAG, ...QUEUE, ...CLIENTS };
+const TRUST = { cert: TEXT, key: TEXT, ca: TEXT, fingerprint: TEXT, servername: TEXT };
+const WEB = { listen: FLAG, once: FLAG, token: TEXT, open: FLAG, origin: TEXT, host: TEXT, ...QUEUE, ...CLIENTS };
+const DIRECTORY = {
+  mode: MODE,
+  dirmode: MODE,
+  group: TEXT,
+  grp: TEXT,
+  hashsize: int(1, 1 << 20),
+  hashseed: int(0, 2 ** 32 - 1),
+  expiretime: int(1, 1_000_000),
+};
+
+/** Every scheme that a VNL may name. Keys match exactly; what is not listed is refused. */
+export const SCHEMES: Readonly<Record<string, Scheme>> = {
+  vde: {
+    form: 'path',
+    address: 'the directory of a switch',
+    addressOptional: true,
+    positional: 'port',
+    options: { port: int(0, 65535), group: TEXT, mode: MODE, portgroup: TEXT, descr: TEXT },
+  },
+  switch: { form: 'path', address: 'a directory', addressOptional: true, options: DIRECTORY },
+  hub: { form: 'path', address: 'a directory', addressOptional: true, options: DIRECTORY },
+  stream: {
+    form: 'either',
+    address: 'a socket path or host:port',
+    options: { ...STREAM, server: FLAG, mode: MODE },
+  },
+  tcp: { form: 'host', address: 'host:port', options: STREAM },
+  tls: { form: 'host', address: 'host:port', options: { ...STREAM, ...TRUST } },
+  udp: { form: 'host', address: '[local:port->]host:port', options: { remote: TEXT, ...QUEUE } },
+  ws: { form: 'host', address: 'host:port[/path]', options: WEB },
+  wss: { form: 'host', address: 'host:port[/path]', options: { ...WEB, ...TRUST } },
+  tap: { form: 'name', address: 'an interface name', options: { mtu: int(68, 65535) } },
+  cmd: { form: 'words', address: 'a command', options: {} },
+  stdio: { form: 'name', address: undefined, options: {} },
+  null: { form: 'name', address: undefined, options: {} },
+  ptp: { form: 'path', address: 'a socket path', options: { mode: MODE } },
+  seqpacket: { form: 'name', address: 'a descriptor number', options: {} },
+  pcap: { form: 'path', address: 'a file', options: { replay: FLAG } },
+};
