@@ -7,6 +7,7 @@ await build({
     fabric: 'engine/fabric-worker.io.ts',
     enter: 'cli/enter.ts',
     bench: 'bench/main.ts',
+    'bench-generator': 'bench/generator.ts',
   },
   outdir: 'dist',
   bundle: true,
