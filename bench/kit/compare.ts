@@ -10,7 +10,8 @@ import { ratioText, short, table } from './table.ts';
 
 const OTHER_CORES_MAX = 0.12; // a sample with more of other people's work is repeated
 const RETRIES_MAX = 3;
-const GENERATOR_SECONDS_MAX = 25;
+const NOISE_NOTE = `*N: N samples in which others used more than ${OTHER_CORES_MAX} core, also after ${RETRIES_MAX} more tries.`;
+const GENERATOR_SECONDS_MAX = 20;
 const SPARE_PORTS = 4; // a switch is asked for a few ports more than the load needs
 
 /** A number taken from a sample. `isRatio` false: two values are printed but not divided (they may be 0). */
@@ -39,22 +40,25 @@ export const lossPercent: Metric = {
 export const p50: Metric = { title: 'RTT p50 µs', isRatio: true, of: (r) => r.p50Us };
 export const p99: Metric = { title: 'RTT p99 µs', isRatio: true, of: (r) => r.p99Us };
 
-/** Runs all cases and prints one table. */
+/** Runs all cases and prints one table. A case that fails is a row without numbers and a line that says why. */
 export async function compare(cases: readonly Case[], metrics: readonly Metric[], options: Options): Promise<void> {
   const rows: string[][] = [];
-  let isNoisy = false;
+  const notes: string[] = [];
   for (const item of cases) {
-    const { ours, theirs, noisy } = await runCase(item, options);
-    isNoisy ||= noisy > 0;
-    const values = metrics.flatMap((metric) => cells(metric, ours, theirs));
-    rows.push([noisy > 0 ? `${item.name} *${noisy}` : item.name, ...values]);
+    try {
+      const { ours, theirs, noisy } = await runCase(item, options);
+      const values = metrics.flatMap((metric) => cells(metric, ours, theirs));
+      rows.push([noisy > 0 ? `${item.name} *${noisy}` : item.name, ...values]);
+    } catch (error) {
+      rows.push([`${item.name} (failed)`]);
+      notes.push(`${item.name}: ${(error as Error).message}`);
+    }
   }
+  if (notes.length === cases.length) throw new Error(`nothing could be measured. ${notes[0]}`);
   const titles = metrics.flatMap(({ title, isRatio }) => [`${title} ours`, 'theirs', ...(isRatio ? ['ratio'] : [])]);
   console.log(table(['case', ...titles], rows));
-  if (isNoisy)
-    console.log(
-      `\n*N: in N samples other processes used more than ${OTHER_CORES_MAX} core, also after ${RETRIES_MAX} tries.`,
-    );
+  if (rows.some(([name]) => name?.includes(' *'))) notes.push(NOISE_NOTE);
+  if (notes.length > 0) console.log(`\n${notes.join('\n')}`);
 }
 
 function cells({ of, isRatio }: Metric, oursResults: readonly Result[], theirsResults: readonly Result[]): string[] {

@@ -10,10 +10,14 @@ const STOP_MS_MAX = 2000;
 const ERROR_CHARS_MAX = 2000;
 
 const alive = new Set<ChildProcess>();
+const leaders = new Set<ChildProcess>(); // of a process group
 const folders = new Set<string>();
 
+const undo = new Set<() => void>();
+
 process.on('exit', () => {
-  for (const child of alive) child.kill('SIGKILL');
+  for (const child of alive) end(child, 'SIGKILL');
+  for (const action of undo) action();
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 });
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130));
@@ -25,14 +29,31 @@ export function temporaryFolder(): string {
   return folder;
 }
 
-/** Starts a program; `cpu` pins it. Its standard input stays open (`vde_switch` ends when it is closed). */
-export function start(
-  command: readonly string[],
-  options: { cpu?: number; env?: NodeJS.ProcessEnv } = {},
-): ChildProcess {
-  const pinned = options.cpu === undefined ? command : ['taskset', '-c', String(options.cpu), ...command];
-  const spawnOptions: SpawnOptions = { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...options.env } };
-  const child = spawn(pinned[0]!, pinned.slice(1), spawnOptions);
+/** Does `action` when the benchmark ends, also when it is interrupted; call what is returned to do it now. */
+export function finallyDo(action: () => void): () => void {
+  undo.add(action);
+  return () => {
+    if (undo.delete(action)) action();
+  };
+}
+
+/** How a program is started: on which CPU, with what more in its environment, with children that end when it does. */
+export interface StartOptions {
+  readonly cpu?: number;
+  readonly env?: NodeJS.ProcessEnv;
+  readonly withChildren?: boolean;
+}
+
+/** Starts a program. Its standard input stays open (`vde_switch` ends when it is closed). */
+export function start(command: readonly string[], { cpu, env, withChildren = false }: StartOptions = {}): ChildProcess {
+  const pinned = cpu === undefined ? command : ['taskset', '-c', String(cpu), ...command];
+  const options: SpawnOptions = {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+    detached: withChildren,
+  };
+  const child = spawn(pinned[0]!, pinned.slice(1), options);
+  if (withChildren) leaders.add(child);
   alive.add(child);
   child.once('exit', () => alive.delete(child));
   child.once('error', () => alive.delete(child));
@@ -50,7 +71,7 @@ export async function finish(child: ChildProcess, what: string, secondsMax: numb
   child.stderr?.on('data', (data: Buffer) => {
     error = (error + data).slice(-ERROR_CHARS_MAX);
   });
-  const timer = setTimeout(() => child.kill('SIGKILL'), secondsMax * 1000);
+  const timer = setTimeout(() => end(child, 'SIGKILL'), secondsMax * 1000);
   try {
     const [code, signal] = (await once(child, 'close')) as [number | null, string | null];
     if (code !== 0)
@@ -63,12 +84,22 @@ export async function finish(child: ChildProcess, what: string, secondsMax: numb
 
 /** Ends a program politely, then by force. */
 export async function stop(child: ChildProcess): Promise<void> {
+  if (leaders.has(child)) end(child, 'SIGTERM'); // its children may outlive it
   if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
   const ended = once(child, 'exit');
   child.kill('SIGTERM');
-  const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS_MAX);
+  const timer = setTimeout(() => end(child, 'SIGKILL'), STOP_MS_MAX);
   await ended;
   clearTimeout(timer);
+}
+
+function end(child: ChildProcess, signal: NodeJS.Signals): void {
+  if (child.pid === undefined) return; // it never started
+  try {
+    process.kill(leaders.has(child) ? -child.pid : child.pid, signal);
+  } catch {
+    // it has ended by itself
+  }
 }
 
 /** Asks `condition` every few milliseconds until it holds. */

@@ -53,10 +53,10 @@ export function other(line: string, env: NodeJS.ProcessEnv = {}): SwitchUnderTes
   return { name: words[0] ?? 'other', command, env };
 }
 
-/** Starts a switch on its CPU and waits until it accepts a connection. */
-export async function startSwitch(kind: SwitchUnderTest, ports: number): Promise<RunningSwitch> {
+/** Starts a switch, on its CPU unless `isPinned` is false, and waits until it accepts a connection. */
+export async function startSwitch(kind: SwitchUnderTest, ports: number, isPinned = true): Promise<RunningSwitch> {
   const dir = join(temporaryFolder(), 'net');
-  const child = start(kind.command(dir, ports), { cpu: SWITCH_CPU, ...(kind.env ? { env: kind.env } : {}) });
+  const child = start(kind.command(dir, ports), { ...(isPinned ? { cpu: SWITCH_CPU } : {}), env: kind.env ?? {} });
   const said = listen(child);
   const ready = async (): Promise<boolean> => {
     if (child.exitCode !== null) throw new Error(`${kind.name} ended with ${child.exitCode}: ${said().trim()}`);

@@ -20,3 +20,6 @@ export interface Load {
 }
 
 export const NO_RTTS = new Float64Array(0);
+
+/** After so long without a frame, what has not come is lost. */
+export const QUIET_MS = 40;

@@ -2,11 +2,9 @@
 
 import type { Job } from '../kit/job.ts';
 import { DONTWAIT, type Inbox, type Train } from './batch.ts';
-import { type Counts, type Load, NO_RTTS } from './load.ts';
+import { type Counts, type Load, NO_RTTS, QUIET_MS } from './load.ts';
 import { trainOf } from './stations.ts';
 import { openVdeLab, vdeLoad } from './vde-load.ts';
-
-const QUIET_MS = 5;
 
 /** `paced`: `job.kpps` thousand frames a second, one by one, from port 0 to port 1. */
 export function openPaced(job: Job): Load {
@@ -31,7 +29,7 @@ function pace({ train, tx, rx, inbox, everyMs }: Lane, seconds: number): Counts 
   const end = start + seconds * 1000;
   let lastAt = start;
   let now = start;
-  for (let due = start; now < end || now - lastAt < QUIET_MS; now = performance.now()) {
+  for (let due = start; now < end || (delivered < sent && now - lastAt < QUIET_MS); now = performance.now()) {
     if (now >= due && now < end) {
       sent += Math.max(0, train.send(tx, DONTWAIT));
       due += everyMs;

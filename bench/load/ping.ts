@@ -9,7 +9,7 @@ import { type Crew, startCrew } from './threads.ts';
 import { openVdeLab, type VdeLab, vdeLoad } from './vde-load.ts';
 
 const RTTS_MAX = 200_000;
-const LOST_AFTER_MS = 50;
+const LOST_AFTER_MS = 50; // a lost ping counts as one that took this long
 const BURST_FRAMES = 4; // of the bystander, before each ping
 
 const rttsUs = new Float64Array(RTTS_MAX);
@@ -61,6 +61,7 @@ function ping({ lab, there, back, echo, bystander }: Court, seconds: number): Co
   const [near, far] = [ports[0]!.fd, ports[1]!.fd];
   let sent = 0;
   let rtts = 0;
+  let answers = 0;
   const start = performance.now();
   const end = start + seconds * 1000;
   for (let now = start; now < end && rtts < RTTS_MAX; sent++) {
@@ -70,9 +71,18 @@ function ping({ lab, there, back, echo, bystander }: Court, seconds: number): Co
     const answered = echo !== undefined || (awaitFrame(far, inbox, LOST_AFTER_MS) && back.send(far, DONTWAIT) > 0);
     const arrived = answered && awaitFrame(near, inbox, LOST_AFTER_MS);
     now = performance.now();
-    if (arrived) rttsUs[rtts++] = (now - from) * 1000;
+    rttsUs[rtts++] = arrived ? (now - from) * 1000 : LOST_AFTER_MS * 1000;
+    if (arrived) answers++;
+    else forgetLate(lab);
     if (bystander?.reads) inbox.receive(bystander.rx, DONTWAIT);
   }
   const elapsed = (performance.now() - start) / 1000;
-  return { sent: 2 * sent, delivered: 2 * rtts, strays: 0, seconds: elapsed, rttsUs: rttsUs.slice(0, rtts) };
+  return { sent: 2 * sent, delivered: 2 * answers, strays: 0, seconds: elapsed, rttsUs: rttsUs.slice(0, rtts) };
+}
+
+/** After a lost ping: waits until its late frames have come, so that none is taken for the answer to a later one. */
+function forgetLate({ ports, inbox }: VdeLab): void {
+  for (const end = performance.now() + 2 * LOST_AFTER_MS; performance.now() < end; ) {
+    for (const { fd } of ports.slice(0, 2)) inbox.receive(fd, DONTWAIT);
+  }
 }

@@ -2,11 +2,10 @@
 
 import type { Job } from '../kit/job.ts';
 import { DONTWAIT, type Inbox, type Train } from './batch.ts';
-import { type Counts, type Load, NO_RTTS } from './load.ts';
+import { type Counts, type Load, NO_RTTS, QUIET_MS } from './load.ts';
 import { isReceiver, trainOf } from './stations.ts';
 import { openVdeLab, vdeLoad } from './vde-load.ts';
 
-const QUIET_MS = 5; // after the last frame was sent: nothing more will come
 const STRAYS_EVERY = 32; // turns between two looks at ports that should be silent
 
 interface Lanes {
@@ -42,7 +41,7 @@ function saturate({ trains, receivers, bystanders, inbox, copies }: Lanes, secon
   const end = start + seconds * 1000;
   let now = start;
   let lastAt = start;
-  for (let turn = 0; now < end || now - lastAt < QUIET_MS; turn++) {
+  for (let turn = 0; now < end || (delivered < sent * copies && now - lastAt < QUIET_MS); turn++) {
     if (now < end) for (const { fd, train } of trains) sent += Math.max(0, train.send(fd, DONTWAIT));
     let count = 0;
     for (const fd of receivers) count += inbox.receive(fd, DONTWAIT);

@@ -9,7 +9,7 @@ export const BROADCAST = Uint8Array.of(255, 255, 255, 255, 255, 255);
 const STATIONS_MAX_PER_PORT = 60_000;
 const STRIDE = 7919; // a prime that is in no count of ours: the walk visits every address in an order with no locality
 const QUIET_MS = 20;
-const ANNOUNCE_MS_MAX = 8000;
+const ANNOUNCE_MS_MAX = 12_000;
 
 /** Address `index` behind `port`. A new generator process has new addresses, so nothing learned earlier can matter. */
 export function station(port: number, index: number): Uint8Array {
@@ -54,8 +54,9 @@ export function announce(job: Job, ports: readonly VdePort[], inbox: Inbox): voi
   for (let port = 0; port < ports.length; port++) {
     const flows = Array.from({ length: count }, (_, i) => ({ source: station(port, i), target: BROADCAST }));
     const train = new Train({ flows, frameBytes: 64, batch: Math.min(job.batch, count) });
-    for (let sent = 0; sent < count && performance.now() < end; drain(ports, inbox)) {
+    for (let sent = 0; sent < count; drain(ports, inbox)) {
       sent += Math.max(0, train.send(ports[port]!.fd, DONTWAIT));
+      if (performance.now() > end) throw new Error(`the switch has not learned ${job.stations} stations in time`);
     }
   }
   for (let quietSince = performance.now(); performance.now() - quietSince < QUIET_MS && performance.now() < end; ) {

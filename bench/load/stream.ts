@@ -3,7 +3,7 @@
 import { sys } from '../../sys/libc.io.ts';
 import type { Job } from '../kit/job.ts';
 import { DONTWAIT, makeFrame } from './batch.ts';
-import { type Counts, type Load, NO_RTTS } from './load.ts';
+import { type Counts, type Load, NO_RTTS, QUIET_MS } from './load.ts';
 import { base, slab, take } from './memory.ts';
 import { BROADCAST, station } from './stations.ts';
 import { connectStream } from './vde-port.ts';
@@ -11,7 +11,6 @@ import { connectStream } from './vde-port.ts';
 const NOSIGNAL = 0x4000;
 const READ_BYTES = 256 << 10;
 const LENGTH_BYTES = 4;
-const QUIET_MS = 5;
 const LEARN_MS = 30;
 
 interface Cable {
@@ -72,7 +71,7 @@ function saturate(cable: Cable, seconds: number): Counts {
   const end = start + seconds * 1000;
   let now = start;
   let lastAt = start;
-  while (now < end || now - lastAt < QUIET_MS) {
+  while (now < end || (gotBytes < sentBytes && now - lastAt < QUIET_MS)) {
     if (now < end) {
       const sent = sys().send(tx, base + cargo + cable.gone, cargoBytes - cable.gone, DONTWAIT | NOSIGNAL);
       if (sent > 0) {
