@@ -6,6 +6,8 @@ await build({
     weft: 'cli/main.ts',
     fabric: 'engine/fabric-worker.io.ts',
     enter: 'cli/enter.ts',
+    bench: 'bench/main.ts',
+    'bench-generator': 'bench/generator.ts',
   },
   outdir: 'dist',
   bundle: true,

@@ -25,10 +25,10 @@ export async function plug(
     shutdown: () => end(),
     openNodePlug: openNodePlugIn,
   });
-  node.openNetwork({ name: 'cable', kind: 'cable', ports: 1, mode: 0o600, dirMode: 0o700 });
-  node.openPlug('cable', vnlOf(one), 0);
-  node.openPlug('cable', other === undefined ? 'stdio://' : vnlOf(other), 1);
   fabric.runOnLoop();
+  node.openNetwork({ name: 'cable', kind: 'cable', ports: 1, mode: 0o600, dirMode: 0o700 });
+  await node.openPlug('cable', vnlOf(one), 0);
+  await node.openPlug('cable', other === undefined ? 'stdio://' : vnlOf(other), 1);
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end());
   if (other === undefined) process.stdin.on('end', () => end());
   await ended;

@@ -3,14 +3,14 @@
 import { writeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { Bug, UsageError } from '../core/assert.ts';
-import { parseVnl } from '../plug/vnl.ts';
+import { parseVnl } from '../plug/plug.ts';
 import { check, sys, whyNoNative } from '../sys/libc.io.ts';
 import { ControlServer } from './control.io.ts';
 import { Fabric } from './fabric.io.ts';
 import { FabricNode } from './fabric-node.io.ts';
 import type { FabricMessage, FabricRequest, FabricWorkerData } from './fabric-worker.io.ts';
 import type { NetworkOptions } from './network-service.io.ts';
-import { NODE_SCHEMES, openNodePlugIn } from './node-plugs.io.ts';
+import { isNodeScheme, openNodePlugIn } from './node-plugs.io.ts';
 import { Relays } from './relays.io.ts';
 
 const EFD_CLOEXEC_NONBLOCK = 0o2004000;
@@ -61,10 +61,10 @@ export class Engine {
 
   /** Resolves when every network is served. Throws `UsageError` with one line if it cannot be. */
   async start(): Promise<void> {
-    const native = this.options.plugs.filter((plug) => !NODE_SCHEMES.has(parseVnl(plug.vnl).scheme));
+    const native = this.options.plugs.filter((plug) => !isNodeScheme(parseVnl(plug.vnl)));
     const others = this.options.plugs.filter((plug) => !native.includes(plug));
     const isNative = whyNoNative() === undefined;
-    this.backend = isNative ? await this.startThread(native) : this.startHere();
+    this.backend = isNative ? await this.startThread(native) : await this.startHere();
     try {
       for (const plug of isNative ? others : this.options.plugs) await this.addPlug(plug);
       for (const network of this.options.networks) {
@@ -84,7 +84,7 @@ export class Engine {
 
   /** Runs a command given as words. Rejects with `UsageError`. */
   async execute(network: string | undefined, words: readonly string[]): Promise<unknown> {
-    if (words[0] === 'plug/add' && words[1] !== undefined && NODE_SCHEMES.has(parseVnl(words[1]).scheme)) {
+    if (words[0] === 'plug/add' && words[1] !== undefined && isNodeScheme(parseVnl(words[1]))) {
       const port = words[2] === undefined ? undefined : Number(words[2]);
       return this.addPlug({ network: network ?? this.options.networks[0]!.name, vnl: words[1], port });
     }
@@ -137,7 +137,7 @@ export class Engine {
   }
 
   /** Without native calls everything lives on this thread: node:net, WebSocket, UDP. */
-  private startHere(): Backend {
+  private async startHere(): Promise<Backend> {
     const fabric = new Fabric();
     const node = new FabricNode(fabric, {
       notify: (event) => this.notify(event),
@@ -147,7 +147,7 @@ export class Engine {
     for (const network of this.options.networks) {
       node.openNetwork(network);
       if (network.directory !== undefined) {
-        node.openPlug(network.name, `stream://${network.directory}/stream[listen]`, undefined);
+        await node.openPlug(network.name, `stream://${network.directory}/stream[listen]`, undefined);
       }
     }
     fabric.runOnLoop();
@@ -177,7 +177,7 @@ export class Engine {
       (to, fd, wanted, info) => thread.ask({ ask: 'relay', network: to, fd, wanted, info }) as Promise<number>,
       (event) => this.notify(event),
     );
-    return { id: this.relays.open(network, vnl, port) };
+    return { id: await this.relays.open(network, vnl, port) };
   }
 
   private async serveControl(directory: string, { name, mode, gid }: NetworkOptions): Promise<void> {

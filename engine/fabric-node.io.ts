@@ -7,7 +7,7 @@ import { Rng } from '../core/rng.ts';
 import { NativePlugs } from '../plug/native-plugs.io.ts';
 import { ANY_PORT, type PortInfo } from '../plug/port-room.ts';
 import { StreamPort } from '../plug/stream-port.io.ts';
-import { parseVnl, type Vnl } from '../plug/vnl.ts';
+import { parseVnl, type Vnl } from '../plug/plug.ts';
 import type { Switch } from '../switch/switch.ts';
 import { execute } from './commands.ts';
 import type { Fabric } from './fabric.io.ts';
@@ -35,8 +35,8 @@ export interface PlugSlot {
   state(text: string): void;
 }
 
-/** Opens plugs that live on Node's own loop; returns how to close it, or undefined if the scheme is not one of its. */
-export type OpenNodePlug = (vnl: Vnl, fabric: Fabric, slot: PlugSlot) => (() => void) | undefined;
+/** Opens plugs that live on Node's own loop; resolves to how to close it. */
+export type OpenNodePlug = (vnl: Vnl, fabric: Fabric, slot: PlugSlot) => Promise<() => void>;
 
 export interface FabricNodeOptions {
   notify: Notify;
@@ -71,29 +71,33 @@ export class FabricNode {
     return service;
   }
 
-  /** Opens a plug into a network; returns its id. Throws `UsageError` for what can never work; the rest is tried again. */
-  openPlug(networkName: string, text: string, wanted: number | undefined): number {
+  /**
+   * Opens a plug into a network; its id, or a promise of it for plugs of Node's loop. Throws `UsageError` for what can never
+   * work; the rest is tried again.
+   */
+  openPlug(networkName: string, text: string, wanted: number | undefined): number | Promise<number> {
     const service = this.service(networkName);
     const vnl = parseVnl(text);
     const number = service.reserve(wanted ?? ANY_PORT, process.geteuid!());
     if (typeof number === 'string') throw new UsageError(number);
-    const plug: OpenPlug = {
-      id: this.nextPlug++,
-      vnl: text,
-      network: networkName,
-      port: number,
-      state: 'opening',
-      close: () => {},
-    };
+    const id = this.nextPlug++;
+    const plug: OpenPlug = { id, vnl: text, network: networkName, port: number, state: 'opening', close: () => {} };
     service.keep(number);
-    try {
-      plug.close = this.openScheme(vnl, service, plug);
-    } catch (error) {
+    const opened = (close: () => void): number => {
+      plug.close = close;
+      this.open_.set(id, plug);
+      return id;
+    };
+    const failed = (error: unknown): never => {
       service.unkeep(number);
       throw error;
+    };
+    try {
+      const close = this.openScheme(vnl, service, plug);
+      return close instanceof Promise ? close.then(opened, failed) : opened(close);
+    } catch (error) {
+      return failed(error);
     }
-    this.open_.set(plug.id, plug);
-    return plug.id;
   }
 
   closePlug(id: number): void {
@@ -132,16 +136,13 @@ export class FabricNode {
     this.fabric.turn(0); // closes the ports that left
   }
 
-  private openScheme(vnl: Vnl, service: NetworkService, plug: OpenPlug): () => void {
+  private openScheme(vnl: Vnl, service: NetworkService, plug: OpenPlug): (() => void) | Promise<() => void> {
     const slot = this.slotOf(service, plug);
     if (vnl.scheme === 'switch' || vnl.scheme === 'hub') return this.openPatch(vnl, service, plug);
     const native = this.native?.open(vnl, slot);
     if (native) return native;
-    const close = this.options.openNodePlug?.(vnl, this.fabric, slot);
-    if (close) return close;
-    throw new UsageError(
-      `${vnl.scheme}:// cannot be opened here: ${this.fabric.isNative ? 'not in this process' : 'koffi is missing'}`,
-    );
+    if (this.options.openNodePlug) return this.options.openNodePlug(vnl, this.fabric, slot);
+    throw new UsageError(`${vnl.scheme}:// cannot be opened on the fabric thread`);
   }
 
   private slotOf(service: NetworkService, plug: OpenPlug): PlugSlot {
@@ -215,7 +216,10 @@ export class FabricNode {
       nowUs: () => fabric.nowUs(),
       directoryOf: (network: Network) => services.get(network.name)?.options.directory,
       plugs: (): PlugView[] => [...this.open_.values()].map(({ close: _, ...view }) => view),
-      addPlug: (vnl, port) => ({ id: this.openPlug(service.options.name, vnl, port) }),
+      addPlug: (vnl, port) => {
+        const id = this.openPlug(service.options.name, vnl, port);
+        return id instanceof Promise ? id.then((value) => ({ id: value })) : { id };
+      },
       removePlug: (id) => this.closePlug(id),
       disconnect: (attachment: Attachment) => service.detach(attachment.port),
       shutdown: () => this.options.shutdown(),

@@ -2,7 +2,7 @@
 
 import { isMap, isScalar, LineCounter, type Node, type Pair, parseDocument, type YAMLMap } from 'yaml';
 import { UsageError } from '../core/assert.ts';
-import { parseVnl } from '../plug/vnl.ts';
+import { parseVnl } from '../plug/plug.ts';
 
 /** A lab as it was read: everything in it was checked. */
 export interface Lab {

@@ -1,11 +1,10 @@
 // Plugs that need Node's own event loop, for networks that live on the fabric thread: a cable on this thread, whose other
 // end is a stream cable to that one.
 
-import { UsageError } from '../core/assert.ts';
 import type { Port } from '../core/port.ts';
 import { ANY_PORT, type PortInfo } from '../plug/port-room.ts';
 import { StreamPort } from '../plug/stream-port.io.ts';
-import { parseVnl } from '../plug/vnl.ts';
+import { parseVnl } from '../plug/plug.ts';
 import type { EngineEvent } from './engine.io.ts';
 import { Fabric } from './fabric.io.ts';
 import { Cable, Network } from './network.ts';
@@ -40,8 +39,8 @@ export class Relays {
     this.fabric.runOnLoop();
   }
 
-  /** Opens a plug; returns its id. Throws `UsageError`. */
-  open(network: string, text: string, wanted: number | undefined): number {
+  /** Opens a plug; resolves to its id. Rejects with `UsageError`. */
+  async open(network: string, text: string, wanted: number | undefined): Promise<number> {
     const relay: Relay = {
       id: this.nextId++,
       vnl: text,
@@ -51,7 +50,7 @@ export class Relays {
       close: () => {},
     };
     const cables = new Map<Port, { far: StreamPort; network: Network }>();
-    const close = openNodePlugIn(parseVnl(text), this.fabric, {
+    const close = await openNodePlugIn(parseVnl(text), this.fabric, {
       attach: (port, info) => cables.set(port, this.join(relay, port, info)),
       detach: (port) => {
         const cable = cables.get(port);
@@ -64,7 +63,6 @@ export class Relays {
         this.notify({ event: 'plug', network, text: `${text}: ${state}` });
       },
     });
-    if (!close) throw new UsageError(`${text}: not a plug of this thread`);
     relay.close = () => {
       for (const [port, { far }] of cables) {
         this.fabric.detach(far);
