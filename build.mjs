@@ -1,5 +1,8 @@
 // Bundles the command into dist/: one small entry that answers at once, and chunks that are loaded when needed.
+import { rmSync } from 'node:fs';
 import { build } from 'esbuild';
+
+rmSync('dist', { recursive: true, force: true });
 
 await build({
   entryPoints: {

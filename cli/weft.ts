@@ -54,8 +54,7 @@ function describe(done: (status: number) => void): Command {
     .description('Private Ethernets for processes, virtual machines, containers and browsers, without root.')
     .version(`weft ${VERSION}`, '-V, --version')
     .exitOverride()
-    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'weft: ')) })
-    .showHelpAfterError('See weft --help, or weft COMMAND --help.')
+    .configureOutput({ outputError: (text, write) => write(`${text.replace(/^error: /, 'weft: ').trimEnd()} See weft --help.\n`) })
     .enablePositionalOptions()
     .addHelpText('after', EXAMPLES);
   addNodes(program, done);
@@ -82,10 +81,10 @@ function addNodes(program: Command, done: (status: number) => void): void {
   const common = (command: Command): Command =>
     command
       .option('-d, --daemon', 'return when it is ready and go on in the background')
-      .option('--pidfile FILE', 'write the process number there')
-      .option('--metrics [HOST:]PORT', 'serve Prometheus metrics there (loopback unless HOST is given)')
+      .option('--pidfile <FILE>', 'write the process number there')
+      .option('--metrics <ADDRESS>', 'serve Prometheus metrics on [HOST:]PORT (loopback unless HOST is given)')
       .addOption(
-        new Option('--rx-usecs N', 'wait between wake-ups, so that batches grow').argParser(int(0, 1000)).default(0),
+        new Option('--rx-usecs <N>', 'wait between wake-ups, so that batches grow').argParser(int(0, 1000)).default(0),
       )
       .option('-q, --quiet', 'print nothing but errors');
   common(program.command('up [FILE]'))
@@ -93,13 +92,13 @@ function addNodes(program: Command, done: (status: number) => void): void {
     .action(async (file, options) => done(await (await import('./up.ts')).up(file, options)));
   common(program.command('switch [DIR]'))
     .description('one switch alone; DIR is its VDE control directory')
-    .addOption(new Option('-n, --ports N', 'how many ports').argParser(int(1, 4095)).default(128))
+    .addOption(new Option('-n, --ports <N>', 'how many ports').argParser(int(1, 4095)).default(128))
     .option('-x, --hub', 'repeat every frame to every port')
-    .addOption(new Option('-m, --mode MODE', 'permissions of the sockets').argParser(octal).default(0o600, '0600'))
-    .addOption(new Option('--dirmode MODE', 'permissions of the directory').argParser(octal))
-    .option('-g, --group GROUP', 'group of the sockets')
-    .option('-p, --plug VNL', 'also open this plug (repeatable)', list)
-    .addOption(new Option('--age SECONDS', 'forget silent stations after').argParser(int(1, 1_000_000)))
+    .addOption(new Option('-m, --mode <MODE>', 'permissions of the sockets').argParser(octal).default(0o600, '0600'))
+    .addOption(new Option('--dirmode <MODE>', 'permissions of the directory').argParser(octal))
+    .option('-g, --group <GROUP>', 'group of the sockets')
+    .option('-p, --plug <VNL>', 'also open this plug (repeatable)', list)
+    .addOption(new Option('--age <SECONDS>', 'forget silent stations after').argParser(int(1, 1_000_000)))
     .action(async (directory, options) => done(await (await import('./up.ts')).switchAlone(directory, options)));
   program
     .command('down [NET]')
@@ -124,7 +123,7 @@ function addPlugs(program: Command, done: (status: number) => void): void {
     .option('--print', 'one line for people a frame (the default on a terminal)')
     .option('--time', 'with --ascii: start lines with the time')
     .option('--mirror', 'see every frame of the network, not only what reaches a new port')
-    .addOption(new Option('-c, --count N', 'end after N frames').argParser(int(1, 1e9)))
+    .addOption(new Option('-c, --count <N>', 'end after N frames').argParser(int(1, 1e9)))
     .action(async (net, options) => done(await (await import('./port.ts')).port(net, options)));
 }
 
@@ -142,7 +141,7 @@ function addControl(program: Command, done: (status: number) => void): void {
   program
     .command('ctl [WORDS...]')
     .description("a command for a running node; 'weft ctl help' lists them")
-    .option('--net NET', 'which network')
+    .option('--net <NET>', 'which network')
     .option('--json', 'for programs')
     .passThroughOptions()
     .action(async (words, options) => done(await (await import('./control.ts')).ctl(words, options)));

@@ -59,7 +59,10 @@ describe('cmd', () => {
 
   test('ends a child that does not want to', async () => {
     const host = new TestHost();
-    const it = await plug(script('process.on("SIGTERM", () => {}); setInterval(() => {}, 1000); process.stdout.write("\\0\\1x")'), host);
+    const it = await plug(
+      script('process.on("SIGTERM", () => {}); setInterval(() => {}, 1000); process.stdout.write("\\0\\1x")'),
+      host,
+    );
     await until(() => host.frames(host.ports[0]!).length === 1, 'ready');
     const pid = pidOf(it);
     it.close();

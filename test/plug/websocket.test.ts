@@ -60,12 +60,20 @@ describe('the door', () => {
     ['takes a listed page', { origin: 'https://LAB.example' }, undefined],
     ['refuses another page', { origin: 'https://evil.example' }, '403 Origin not allowed'],
     ['refuses a page without an origin', { origin: 'null' }, '403 Origin not allowed'],
-    ['refuses another host: rebinding', { host: 'evil.example:80', origin: 'http://evil.example:80' }, '403 Host not ours'],
+    [
+      'refuses another host: rebinding',
+      { host: 'evil.example:80', origin: 'http://evil.example:80' },
+      '403 Host not ours',
+    ],
     ['refuses no host', { host: undefined }, '403 Host not ours'],
     ['refuses another path', { target: '/?token=secret' }, '404 Not here'],
     ['refuses no token', { target: '/net' }, '401 Token missing or wrong'],
     ['refuses a wrong token', { target: '/net?token=Secret' }, '401 Token missing or wrong'],
-    ['looks at ten tokens at most', { target: `/net?${'token=x&'.repeat(20)}token=secret` }, '401 Token missing or wrong'],
+    [
+      'looks at ten tokens at most',
+      { target: `/net?${'token=x&'.repeat(20)}token=secret` },
+      '401 Token missing or wrong',
+    ],
   ])('%s', (_name, visitor, expected) => {
     expect(refuse({ ...ok, ...visitor }, rules)).toBe(expected);
   });
