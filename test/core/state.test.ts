@@ -116,9 +116,10 @@ test.each<[string, () => void, string]>([
 });
 
 test('compares a count with what is there before it allocates', () => {
-  const bytes = new StateWriter().section('stack/tcp', 0).column(new Uint32Array(2)).finish();
-  new DataView(bytes.buffer).setUint32(bytes.length - 12, 0x3fffffff, true);
-  expect(() => read((s) => s.u32s(2 ** 32), bytes)).toThrow('4294967292 bytes expected, 8 left');
+  const bytes = new StateWriter().section('stack/tcp', 0).column(new Float64Array(2)).finish();
+  // 32 GiB: an attempt to allocate them would be a RangeError.
+  new DataView(bytes.buffer).setUint32(bytes.length - 20, 0xffffffff, true);
+  expect(() => read((s) => s.f64s(2 ** 32), bytes)).toThrow('34359738360 bytes expected, 16 left');
 });
 
 /** Reads all of a snapshot's sections as whatever they claim to hold. */
