@@ -33,16 +33,22 @@ export function check(view: DataView, at: number, avail: number): Drop {
   return isOurs ? Drop.None : Drop.ArpFormat;
 }
 
+/** What it is: a value of `Operation`, or another protocol's. */
 export const operation = (view: DataView, at: number): number => u16(view, at + OPERATION);
-/** Where the hardware addresses of the packet at `at` are, 6 bytes each. */
+/** Where the sender's hardware address is, 6 bytes. */
 export const senderMacAt = (at: number): number => at + SENDER_MAC;
+/** Where the target's hardware address is; zero in a request. */
 export const targetMacAt = (at: number): number => at + TARGET_MAC;
-/** IPv4 addresses as numbers. */
+/** The sender's IPv4 address as a number; 0 in a probe. */
 export const senderIp = (view: DataView, at: number): number => u32(view, at + SENDER_IP);
+/** The IPv4 address that is asked for, or told, as a number. */
 export const targetIp = (view: DataView, at: number): number => u32(view, at + TARGET_IP);
 
+/** Writes a value of `Operation`. */
 export const setOperation = (view: DataView, at: number, value: number): void => setU16(view, at + OPERATION, value);
+/** Writes the sender's IPv4 address; 0 in a probe, RFC 5227 §2.1.1. */
 export const setSenderIp = (view: DataView, at: number, address: number): void => setU32(view, at + SENDER_IP, address);
+/** Writes the target's IPv4 address. */
 export const setTargetIp = (view: DataView, at: number, address: number): void => setU32(view, at + TARGET_IP, address);
 
 /** Writes the fields that are the same in every packet, and the operation; the caller writes the four addresses. */

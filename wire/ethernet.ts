@@ -32,8 +32,9 @@ export const check = (_view: DataView, _at: number, avail: number): Drop =>
 
 /** The type as it stands after the addresses; a tag's if the frame is tagged. */
 export const etherType = (view: DataView, at: number): number => u16(view, at + TYPE);
-/** The upper 16 and lower 32 bits of an address, for comparing and hashing without a string. */
+/** The upper 16 bits of the address at `at`; with `macLow` for comparing and hashing without a string. */
 export const macHigh = (view: DataView, at: number): number => u16(view, at);
+/** The lower 32 bits of the address at `at`. */
 export const macLow = (view: DataView, at: number): number => u32(view, at + 2);
 /** Where the destination address of the frame at `at` is. */
 export const dstAt = (at: number): number => at + DST;

@@ -35,18 +35,26 @@ export const check = (_view: DataView, _at: number, avail: number): Drop =>
 export const checkSum = (view: DataView, at: number, length: number): Drop =>
   checksumOf(view, at, length) === 0xffff ? Drop.None : Drop.IcmpChecksum;
 
+/** A value of `Type`, or another. */
 export const type = (view: DataView, at: number): number => u8(view, at + TYPE);
+/** What the type says in detail, 0 … 255. */
 export const code = (view: DataView, at: number): number => u8(view, at + CODE);
-/** Identifier and sequence number of an echo. */
+/** Identifier of an echo. */
 export const id = (view: DataView, at: number): number => u16(view, at + ID);
+/** Sequence number of an echo. */
 export const seq = (view: DataView, at: number): number => u16(view, at + SEQ);
 /** The next hop's MTU of "fragmentation needed", in bytes; 0 if an old router did not say. RFC 1191 §4. */
 export const mtu = (view: DataView, at: number): number => u16(view, at + SEQ);
 
+/** Writes a value of `Type`. */
 export const setType = (view: DataView, at: number, value: number): void => setU8(view, at + TYPE, value);
+/** Writes the code, 0 … 255. */
 export const setCode = (view: DataView, at: number, value: number): void => setU8(view, at + CODE, value);
+/** Writes the identifier of an echo. */
 export const setId = (view: DataView, at: number, value: number): void => setU16(view, at + ID, value);
+/** Writes the sequence number of an echo. */
 export const setSeq = (view: DataView, at: number, value: number): void => setU16(view, at + SEQ, value);
+/** Writes the next hop's MTU of "fragmentation needed", in bytes. */
 export const setMtu = setSeq;
 
 /** Computes and writes the checksum over `length` bytes, header and payload. */

@@ -18,8 +18,9 @@ const TARGET = 8;
 export const HEADER_BYTES = 8;
 /** Bytes of a neighbour solicitation or advertisement before its options. */
 export const NEIGHBOR_BYTES = 24;
-/** Bytes of a router advertisement before its options, and of a redirect. */
+/** Bytes of a router advertisement before its options. */
 export const ROUTER_ADVERTISEMENT_BYTES = 16;
+/** Bytes of a redirect before its options. */
 export const REDIRECT_BYTES = 40;
 
 /** Message types. */
@@ -103,10 +104,13 @@ export const checkSum = (view: DataView, ip: number, at: number, length: number)
     ? Drop.None
     : Drop.IcmpChecksum;
 
+/** A value of `Type`, or another. */
 export const type = (view: DataView, at: number): number => u8(view, at + TYPE);
+/** What the type says in detail, 0 … 255. */
 export const code = (view: DataView, at: number): number => u8(view, at + CODE);
-/** Identifier and sequence number of an echo. */
+/** Identifier of an echo. */
 export const id = (view: DataView, at: number): number => u16(view, at + ID);
+/** Sequence number of an echo. */
 export const seq = (view: DataView, at: number): number => u16(view, at + SEQ);
 /** The next hop's MTU of "packet too big", in bytes. */
 export const mtu = (view: DataView, at: number): number => u32(view, at + WORD);
@@ -115,9 +119,13 @@ export const neighborFlags = (view: DataView, at: number): number => u32(view, a
 /** Where the target address of a solicitation, advertisement or redirect is. */
 export const targetAt = (at: number): number => at + TARGET;
 
+/** Writes a value of `Type`. */
 export const setType = (view: DataView, at: number, value: number): void => setU8(view, at + TYPE, value);
+/** Writes the code, 0 … 255. */
 export const setCode = (view: DataView, at: number, value: number): void => setU8(view, at + CODE, value);
+/** Writes the identifier of an echo. */
 export const setId = (view: DataView, at: number, value: number): void => setU16(view, at + ID, value);
+/** Writes the sequence number of an echo. */
 export const setSeq = (view: DataView, at: number, value: number): void => setU16(view, at + SEQ, value);
 /** Writes the first word of the body: an MTU, a pointer or flags. */
 export const setWord = (view: DataView, at: number, value: number): void => setU32(view, at + WORD, value);

@@ -26,8 +26,9 @@ export const ADDRESS_BYTES = 4;
 /** Protocol numbers, the same in IPv6's next header (IANA). */
 export const Protocol = { Icmp: 1, Igmp: 2, Tcp: 6, Udp: 17, Icmp6: 58 } as const;
 
-/** Flags of the fragment word: don't fragment, more fragments. */
+/** Flag of the fragment word: no router may cut the packet. */
 export const DONT_FRAGMENT = 0x4000;
+/** Flag of the fragment word: this is not the last piece. */
 export const MORE_FRAGMENTS = 0x2000;
 
 /** None iff every reader below is safe on `avail` bytes at `at`, and the packet fits. The checksum is `checkSum`'s. */
@@ -47,9 +48,11 @@ export const checkSum = (view: DataView, at: number): Drop =>
 
 /** Bytes of the header with its options, 20 … 60. */
 export const headerBytes = (view: DataView, at: number): number => (u8(view, at + VERSION_IHL) & 15) << 2;
+/** DSCP in the upper 6 bits, ECN in the lower 2 (RFC 2474, RFC 3168). */
 export const tos = (view: DataView, at: number): number => u8(view, at + TOS);
 /** Bytes of header and payload. */
 export const totalLength = (view: DataView, at: number): number => u16(view, at + TOTAL_LENGTH);
+/** Identification, of meaning only for fragments (RFC 6864 §4). */
 export const id = (view: DataView, at: number): number => u16(view, at + ID);
 /** The fragment word: flags and offset. */
 export const fragment = (view: DataView, at: number): number => u16(view, at + FRAGMENT);
@@ -57,21 +60,35 @@ export const fragment = (view: DataView, at: number): number => u16(view, at + F
 export const fragmentBytes = (view: DataView, at: number): number => (fragment(view, at) & 0x1fff) << 3;
 /** True for every piece of a fragmented packet. */
 export const isFragment = (view: DataView, at: number): boolean => (fragment(view, at) & 0x3fff) !== 0;
+/** Hops left, 0 … 255. */
 export const ttl = (view: DataView, at: number): number => u8(view, at + TTL);
+/** What the payload is: a value of `Protocol`, or another. */
 export const protocol = (view: DataView, at: number): number => u8(view, at + PROTOCOL);
+/** The header's checksum as it stands. */
 export const checksum = (view: DataView, at: number): number => u16(view, at + CHECKSUM);
+/** Source address as a number. */
 export const src = (view: DataView, at: number): number => u32(view, at + SRC);
+/** Destination address as a number. */
 export const dst = (view: DataView, at: number): number => u32(view, at + DST);
 
+/** Writes DSCP and ECN, 8 bits. */
 export const setTos = (view: DataView, at: number, value: number): void => setU8(view, at + TOS, value);
+/** Writes the bytes of header and payload. */
 export const setTotalLength = (view: DataView, at: number, bytes: number): void =>
   setU16(view, at + TOTAL_LENGTH, bytes);
+/** Writes the identification, 16 bits. */
 export const setId = (view: DataView, at: number, value: number): void => setU16(view, at + ID, value);
+/** Writes the fragment word: flags, and the offset in units of 8 bytes. */
 export const setFragment = (view: DataView, at: number, value: number): void => setU16(view, at + FRAGMENT, value);
+/** Writes the hops left. */
 export const setTtl = (view: DataView, at: number, value: number): void => setU8(view, at + TTL, value);
+/** Writes what the payload is. */
 export const setProtocol = (view: DataView, at: number, value: number): void => setU8(view, at + PROTOCOL, value);
+/** Writes the checksum as given; `seal` computes it. */
 export const setChecksum = (view: DataView, at: number, value: number): void => setU16(view, at + CHECKSUM, value);
+/** Writes the source address. */
 export const setSrc = (view: DataView, at: number, address: number): void => setU32(view, at + SRC, address);
+/** Writes the destination address. */
 export const setDst = (view: DataView, at: number, address: number): void => setU32(view, at + DST, address);
 /** Writes version 4 and the header's length, a multiple of 4 in 20 … 60. */
 export const setHeaderBytes = (view: DataView, at: number, bytes: number): void =>

@@ -42,22 +42,30 @@ export function check(view: DataView, at: number, avail: number): Drop {
   return HEADER_BYTES + payloadLength(view, at) > avail ? Drop.Ip6PayloadLength : Drop.None;
 }
 
+/** DSCP in the upper 6 bits, ECN in the lower 2 (RFC 2474, RFC 3168). */
 export const trafficClass = (view: DataView, at: number): number => (u16(view, at + VERSION_CLASS_FLOW) >>> 4) & 255;
+/** Flow label, 20 bits (RFC 6437). */
 export const flowLabel = (view: DataView, at: number): number => u32(view, at + VERSION_CLASS_FLOW) & 0xfffff;
 /** Bytes after the fixed header, extension headers among them. */
 export const payloadLength = (view: DataView, at: number): number => u16(view, at + PAYLOAD_LENGTH);
+/** The header after the fixed one: a value of `Extension`, or a protocol. */
 export const nextHeader = (view: DataView, at: number): number => u8(view, at + NEXT_HEADER);
+/** Hops left, 0 … 255. */
 export const hopLimit = (view: DataView, at: number): number => u8(view, at + HOP_LIMIT);
-/** Where the addresses of the packet at `at` are. */
+/** Where the source address of the packet at `at` is. */
 export const srcAt = (at: number): number => at + SRC;
+/** Where the destination address of the packet at `at` is. */
 export const dstAt = (at: number): number => at + DST;
 
 /** Writes version 6, traffic class (8 bits) and flow label (20 bits). */
 export const setClassFlow = (view: DataView, at: number, class8: number, flow: number): void =>
   setU32(view, at + VERSION_CLASS_FLOW, (0x6000_0000 | (class8 << 20) | flow) >>> 0);
+/** Writes the bytes after the fixed header. */
 export const setPayloadLength = (view: DataView, at: number, bytes: number): void =>
   setU16(view, at + PAYLOAD_LENGTH, bytes);
+/** Writes the header after the fixed one. */
 export const setNextHeader = (view: DataView, at: number, value: number): void => setU8(view, at + NEXT_HEADER, value);
+/** Writes the hops left. */
 export const setHopLimit = (view: DataView, at: number, value: number): void => setU8(view, at + HOP_LIMIT, value);
 
 /**
@@ -94,10 +102,13 @@ const isSkipped = (next: number): boolean =>
   next === Extension.Authentication ||
   next === Extension.Mobility;
 
-/** Readers of a fragment header at `at`: offset in bytes, whether more follow, identification, next header. */
+/** Where the piece with the fragment header at `at` belongs, in bytes. */
 export const fragmentBytes = (view: DataView, at: number): number => u16(view, at + 2) & 0xfff8;
+/** True if the fragment header at `at` is not the last piece's. */
 export const fragmentMore = (view: DataView, at: number): boolean => (u16(view, at + 2) & 1) !== 0;
+/** Identification of the packet that the piece belongs to, 32 bits. */
 export const fragmentId = (view: DataView, at: number): number => u32(view, at + 4);
+/** The header after the fragment header, in the first piece. */
 export const fragmentNext = (view: DataView, at: number): number => u8(view, at);
 
 /** The 16 bytes at `at`, copied. */

@@ -39,12 +39,15 @@ export const Gso = { None: 0, Tcp4: 1, Tcp6: 4, UdpL4: 5, Ecn: 0x80 } as const;
 const TCP_WORD = 12; // data offset, reserved bits and flags as one number of 2 bytes
 const TCP_LAST_ONLY = tcp.Flag.Fin | tcp.Flag.Psh;
 
+/** Bits of `OffloadFlag`. */
 export const offloadFlags = (view: DataView, hdr: number): number => u8(view, hdr + FLAGS);
 /** The type without the ECN bit. */
 export const gsoType = (view: DataView, hdr: number): number => u8(view, hdr + GSO_TYPE) & ~Gso.Ecn;
 /** Payload bytes of every segment but the last. */
 export const gsoBytes = (view: DataView, hdr: number): number => u16le(view, hdr + GSO_SIZE);
+/** Where the checksummed part begins, in bytes from the frame's start. */
 export const checksumStart = (view: DataView, hdr: number): number => u16le(view, hdr + CSUM_START);
+/** Where the checksum is, in bytes from `checksumStart`. */
 export const checksumOffset = (view: DataView, hdr: number): number => u16le(view, hdr + CSUM_OFFSET);
 
 /** Writes a header that postpones nothing. */
@@ -80,13 +83,15 @@ export function checkOffload(view: DataView, hdr: number, at: number, length: nu
   const needsChecksum = (u8(view, hdr + FLAGS) & OffloadFlag.NeedsChecksum) !== 0;
   const start = checksumStart(view, hdr);
   const offset = checksumOffset(view, hdr);
-  if (length < ethernet.HEADER_BYTES || u16le(view, hdr + HDR_LEN) > length) return Drop.RxOffload;
+  if (length < ethernet.HEADER_BYTES) return Drop.RxOffload;
   if (needsChecksum && (start < ethernet.HEADER_BYTES || start + offset + 2 > length)) return Drop.RxOffload;
 
   const type = gsoType(view, hdr);
   if (type === Gso.None) return u8(view, hdr + GSO_TYPE) === 0 ? Drop.None : Drop.RxOffload;
   if (type !== Gso.Tcp4 && type !== Gso.Tcp6 && type !== Gso.UdpL4) return Drop.RxOffload;
-  if (gsoBytes(view, hdr) === 0) return Drop.RxOffload;
+  if (type === Gso.UdpL4 && u8(view, hdr + GSO_TYPE) !== type) return Drop.RxOffload;
+  // The header's length is a hint: one that is past the frame is refused, others are not relied upon.
+  if (gsoBytes(view, hdr) === 0 || u16le(view, hdr + HDR_LEN) > length) return Drop.RxOffload;
   const transport = transportAt(view, at, length, type);
   if (transport < 0) return Drop.RxOffload;
   const checksumAt = type === Gso.UdpL4 ? udp.CHECKSUM_AT : tcp.CHECKSUM_AT;

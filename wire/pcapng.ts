@@ -195,6 +195,7 @@ export class PcapngReader {
     const on = this.interfaces[id];
     if (!on) return this.fail(`a packet on interface ${id} of ${this.interfaces.length}`);
     const captured = view.getUint32(20, this.isLittle);
+    if (captured > SNAPLEN) return this.fail(`${captured} bytes captured, at most ${SNAPLEN} are read`);
     if (captured > length - 32) return this.fail(`${captured} bytes captured in a block of ${length}`);
     const units = (BigInt(view.getUint32(12, this.isLittle)) << 32n) | BigInt(view.getUint32(16, this.isLittle));
     let direction: number = Direction.Unknown;

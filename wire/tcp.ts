@@ -14,8 +14,9 @@ const WINDOW = 14;
 const CHECKSUM = 16;
 const URGENT = 18;
 
-/** Bytes of a header without options, and with as many as there can be. */
+/** Bytes of a header without options. */
 export const HEADER_BYTES = 20;
+/** Bytes of a header with as many options as there can be. */
 export const HEADER_BYTES_MAX = 60;
 /** Offset of the checksum, as virtio's `csum_offset` wants it. */
 export const CHECKSUM_AT = CHECKSUM;
@@ -33,29 +34,43 @@ export function check(view: DataView, at: number, avail: number): Drop {
   return header < HEADER_BYTES || header > avail ? Drop.TcpDataOffset : Drop.None;
 }
 
+/** Source port. */
 export const srcPort = (view: DataView, at: number): number => u16(view, at + SRC_PORT);
+/** Destination port. */
 export const dstPort = (view: DataView, at: number): number => u16(view, at + DST_PORT);
 /** Sequence numbers live on a circle of 2^32. */
 export const seq = (view: DataView, at: number): number => u32(view, at + SEQ);
+/** The next sequence number expected; of meaning with `Flag.Ack`. */
 export const ack = (view: DataView, at: number): number => u32(view, at + ACK);
 /** Bytes of the header with its options, 20 … 60. */
 export const headerBytes = (view: DataView, at: number): number => (u8(view, at + DATA_OFFSET) >>> 4) << 2;
+/** Bits of `Flag`. */
 export const flags = (view: DataView, at: number): number => u8(view, at + FLAGS);
 /** As it stands: not scaled. */
 export const window = (view: DataView, at: number): number => u16(view, at + WINDOW);
+/** The checksum as it stands. */
 export const checksum = (view: DataView, at: number): number => u16(view, at + CHECKSUM);
+/** Urgent pointer; of meaning with `Flag.Urg`. */
 export const urgent = (view: DataView, at: number): number => u16(view, at + URGENT);
 
+/** Writes the source port. */
 export const setSrcPort = (view: DataView, at: number, port: number): void => setU16(view, at + SRC_PORT, port);
+/** Writes the destination port. */
 export const setDstPort = (view: DataView, at: number, port: number): void => setU16(view, at + DST_PORT, port);
+/** Writes the sequence number, 32 bits. */
 export const setSeq = (view: DataView, at: number, value: number): void => setU32(view, at + SEQ, value);
+/** Writes the acknowledgement number, 32 bits. */
 export const setAck = (view: DataView, at: number, value: number): void => setU32(view, at + ACK, value);
 /** Writes the header's length, a multiple of 4 in 20 … 60, and clears the reserved bits. */
 export const setHeaderBytes = (view: DataView, at: number, bytes: number): void =>
   setU8(view, at + DATA_OFFSET, bytes << 2);
+/** Writes bits of `Flag`. */
 export const setFlags = (view: DataView, at: number, value: number): void => setU8(view, at + FLAGS, value);
+/** Writes the window, already scaled down. */
 export const setWindow = (view: DataView, at: number, value: number): void => setU16(view, at + WINDOW, value);
+/** Writes the checksum as given. */
 export const setChecksum = (view: DataView, at: number, value: number): void => setU16(view, at + CHECKSUM, value);
+/** Writes the urgent pointer. */
 export const setUrgent = (view: DataView, at: number, value: number): void => setU16(view, at + URGENT, value);
 
 /** Where the first option of the header at `at` may be: the start of a walk with `nextOption`. */
@@ -74,8 +89,9 @@ export function nextOption(view: DataView, at: number, option: number): number {
   return bytes < 2 || p + bytes > end ? -1 : p;
 }
 
-/** The kind and the length in bytes of an option that `nextOption` found. */
+/** The kind of an option that `nextOption` found. */
 export const optionKind = (view: DataView, option: number): number => u8(view, option);
+/** The whole length of an option, 2 … 40. */
 export const optionBytes = (view: DataView, option: number): number => u8(view, option + 1);
 /** Where to go on after it. */
 export const afterOption = (view: DataView, option: number): number => option + u8(view, option + 1);

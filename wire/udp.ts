@@ -23,14 +23,20 @@ export function check(view: DataView, at: number, avail: number): Drop {
   return bytes < HEADER_BYTES || bytes > avail ? Drop.UdpLength : Drop.None;
 }
 
+/** Source port; 0 if no answer is wanted. */
 export const srcPort = (view: DataView, at: number): number => u16(view, at + SRC_PORT);
+/** Destination port. */
 export const dstPort = (view: DataView, at: number): number => u16(view, at + DST_PORT);
 /** Bytes of header and payload. */
 export const length = (view: DataView, at: number): number => u16(view, at + LENGTH);
 /** Zero means that the sender computed none. */
 export const checksum = (view: DataView, at: number): number => u16(view, at + CHECKSUM);
 
+/** Writes the source port. */
 export const setSrcPort = (view: DataView, at: number, port: number): void => setU16(view, at + SRC_PORT, port);
+/** Writes the destination port. */
 export const setDstPort = (view: DataView, at: number, port: number): void => setU16(view, at + DST_PORT, port);
+/** Writes the bytes of header and payload. */
 export const setLength = (view: DataView, at: number, bytes: number): void => setU16(view, at + LENGTH, bytes);
+/** Writes the checksum as given; `CHECKSUM_ZERO` where it computes to zero. */
 export const setChecksum = (view: DataView, at: number, value: number): void => setU16(view, at + CHECKSUM, value);

@@ -26,8 +26,9 @@ export const isTagged = (view: DataView, at: number): boolean => isTpid(u16(view
 export const check = (_view: DataView, _at: number, avail: number): Drop =>
   avail < TAG_BYTES + 2 ? Drop.VlanTruncated : Drop.None;
 
-/** Readers of the tag at `at`: its TPID, and the parts of its control information. */
+/** The type of the tag at `at`. */
 export const tpid = (view: DataView, at: number): number => u16(view, at + TPID);
+/** The control information of the tag at `at`, 16 bits. */
 export const tci = (view: DataView, at: number): number => u16(view, at + TCI);
 /** VLAN ID, 0 … 4095. */
 export const vid = (view: DataView, at: number): number => tci(view, at) & 0xfff;

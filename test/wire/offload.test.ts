@@ -17,8 +17,10 @@ import {
   writeNeedsChecksum,
   writePlain,
 } from '../../wire/offload.ts';
+import { writePcapHeader, writePcapRecord } from '../../wire/pcap.ts';
 import * as tcp from '../../wire/tcp.ts';
 import { type Frame, faultOf, partialFrame, type Shape } from '../kit/frames.ts';
+import { needTool, runTool } from '../kit/tool.ts';
 
 const HDR = 64;
 const AT = 128;
@@ -59,6 +61,7 @@ describe('checkOffload', () => {
     ['an unknown type', Drop.RxOffload, () => slab.view.setUint8(HDR + 1, 3)],
     ['the ECN bit alone', Drop.RxOffload, () => slab.view.setUint8(HDR + 1, 0x80)],
     ['the ECN bit with TCP', Drop.None, () => slab.view.setUint8(HDR + 1, 0x81)],
+    ['the ECN bit with UDP', Drop.RxOffload, () => slab.view.setUint8(HDR + 1, 0x85)],
     ['a type of the other family', Drop.RxOffload, () => slab.view.setUint8(HDR + 1, Gso.Tcp6)],
     ['a type of the other protocol', Drop.RxOffload, () => slab.view.setUint8(HDR + 1, Gso.UdpL4)],
     ['headers longer than the frame', Drop.RxOffload, () => setU16le(slab.view, HDR + 2, 2000)],
@@ -236,5 +239,47 @@ describe('segment', () => {
       }),
       { numRuns: 400 },
     );
+  });
+
+  test('tshark finds every checksum right and no frame malformed', (ctx) => {
+    needTool(ctx, 'tshark');
+    const parts: Uint8Array[] = [writePcapHeader()];
+    const out = new Burst(64);
+    let frames = 0;
+    for (const shape of [{}, { v6: true }, { udp: true }, { udp: true, v6: true, tags: 2 }, { options: 12, tags: 1 }]) {
+      const made = place({ ...shape, payload: 4001, flags: Fin | Ack }, 1448);
+      out.count = 0;
+      expect(offloader.segment(HDR, AT, made.bytes.length, INTO, INTO_BYTES, out)).toBe(Drop.None);
+      for (let k = 0; k < out.count; k++) parts.push(writePcapRecord(slab.view, out.at[k]!, out.length[k]!, frames++));
+    }
+    const checks = ['ip.check_checksum', 'tcp.check_checksum', 'udp.check_checksum'].flatMap((o) => [
+      '-o',
+      `${o}:TRUE`,
+    ]);
+    const args = [
+      '-r',
+      '-',
+      ...checks,
+      '-T',
+      'fields',
+      '-e',
+      'ip.checksum.status',
+      '-e',
+      'tcp.checksum.status',
+      '-e',
+      'udp.checksum.status',
+      '-e',
+      '_ws.malformed',
+    ];
+    const rows = runTool('tshark', args, Buffer.concat(parts))
+      .split('\n')
+      .filter((row) => row !== '')
+      .map((row) => row.split('\t'));
+    expect(rows).toHaveLength(frames);
+    for (const [ip, tcpSum, udpSum, malformed] of rows) {
+      expect(['1', '']).toContain(ip); // IPv6 has none
+      expect(`${tcpSum}${udpSum}`).toBe('1');
+      expect(malformed ?? '').toBe('');
+    }
   });
 });

@@ -152,6 +152,7 @@ describe('pcap from others', () => {
       build(0xa1b2c3d4, true, 0xffffffff),
       `record 0: 4294967295 bytes, at most ${SNAPLEN} are read`,
     ],
+    ['one byte too many', build(0xa1b2c3d4, true, SNAPLEN + 1), `record 0: 262145 bytes, at most ${SNAPLEN} are read`],
     ['another version', build(0xa1b2c3d4, true).fill(9, 4, 6), 'version 2313, only 2 is read'],
   ])('refuses %s for good', (_name, bytes, error) => {
     const reader = new PcapReader();
@@ -164,6 +165,18 @@ describe('pcap from others', () => {
     const big = new Uint8Array(SNAPLEN);
     const bytes = concat(writePcapHeader(), writePcapRecord(viewOf(big), 0, SNAPLEN, 0));
     expect(readAll(new PcapReader(), bytes, 4096)[0]?.bytes.length).toBe(SNAPLEN);
+  });
+
+  test('pcapng takes a frame of the largest size, and none longer', () => {
+    for (const [length, error] of [
+      [SNAPLEN, undefined],
+      [SNAPLEN + 1, `block 2: ${SNAPLEN + 1} bytes captured, at most ${SNAPLEN} are read`],
+    ] as const) {
+      const packet = writePcapngPacket(viewOf(new Uint8Array(length)), 0, length, 0);
+      const reader = new PcapngReader();
+      const read = readAll(reader, concat(writePcapngSection(), writePcapngInterface('a'), packet), 1 << 16);
+      expect([read.length, reader.error]).toEqual([error === undefined ? 1 : 0, error]);
+    }
   });
 
   test('reads what tshark converts', (ctx) => {
@@ -207,6 +220,7 @@ describe('pcapng from others', () => {
     ['a length of 8', `${section} 00000bad 00000008 00000008`, 'block 1: a length of 8'],
     ['a length that is no multiple of 4', `${section} 00000bad 0000000d 0000000d`, 'block 1: a length of 13'],
     ['a block of 4 GiB', `${section} 00000bad fffffffc 00000000`, 'block 1: 4294967292 bytes'],
+    ['a block one step too long', `${section} 00000bad 00050004 00000000`, 'block 1: 327684 bytes, at most 327680'],
     ['two lengths', `${section} 00000bad 0000000c 0000000d`, 'its two lengths differ'],
     ['no byte order', section.replace('1a2b3c4d', '1a2b3c4e'), 'a section with no byte order'],
     ['another version', section.replace('0001 0000', '0002 0000'), 'version 2'],
