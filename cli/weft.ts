@@ -54,7 +54,9 @@ function describe(done: (status: number) => void): Command {
     .description('Private Ethernets for processes, virtual machines, containers and browsers, without root.')
     .version(`weft ${VERSION}`, '-V, --version')
     .exitOverride()
-    .configureOutput({ outputError: (text, write) => write(`${text.replace(/^error: /, 'weft: ').trimEnd()} See weft --help.\n`) })
+    .configureOutput({
+      outputError: (text, write) => write(`${text.replace(/^error: /, 'weft: ').trimEnd()} See weft --help.\n`),
+    })
     .enablePositionalOptions()
     .addHelpText('after', EXAMPLES);
   addNodes(program, done);

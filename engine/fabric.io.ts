@@ -1,6 +1,6 @@
 // One thread's loop: epoll, timers and the breath. The blocking driver waits in epoll; the other one lives on libuv's loop.
 
-import { assert } from '../core/assert.ts';
+import { assert, Bug } from '../core/assert.ts';
 import type { Port } from '../core/port.ts';
 import { NONE, Slab } from '../core/slab.ts';
 import { NEVER, waitMs } from '../core/time.ts';
@@ -12,7 +12,7 @@ import { Sockets } from '../sys/socket.io.ts';
 import { Breath } from './breath.ts';
 import { Attachment, type AttachmentInfo, type Network } from './network.ts';
 
-const SLAB_BYTES = 512 << 20; // address space; only what is touched costs memory
+const SLAB_BYTES = 256 << 20; // address space; only what is touched costs memory
 const EVENTS_A_TURN = 256;
 const WAIT_MS_MAX = 1000; // a thread that blocks must look up now and then to be stopped
 const CELLS = 64;
@@ -64,15 +64,11 @@ export class Fabric implements NativeHost {
 
   constructor(options: FabricOptions = {}) {
     this.options = options;
-    this.slab = new Slab({ bytesMax: SLAB_BYTES });
-    this.breath = new Breath(this.slab);
     this.isNative = whyNoNative() === undefined;
+    this.slab = this.isNative ? slabWithinOneHighWord() : new Slab({ bytesMax: SLAB_BYTES });
     this.address = this.isNative ? addressOf(this.slab) : 0;
+    this.breath = new Breath(this.slab);
     if (this.isNative) {
-      assert(
-        Math.floor(this.address / 2 ** 32) === Math.floor((this.address + SLAB_BYTES - 1) / 2 ** 32),
-        'the slab crosses a 4 GiB line',
-      );
       this.epoll = new Epoll(this.slab, { eventsMax: EVENTS_A_TURN });
       this.sockets_ = new Sockets(this.slab);
       this.area_ = this.makeArea();
@@ -302,6 +298,16 @@ export class Fabric implements NativeHost {
       cellBytes: CELL_BYTES,
     };
   }
+}
+
+/** A slab that does not cross a 4 GiB line: pointers into it differ in their low word alone, and never carry. */
+function slabWithinOneHighWord(): Slab {
+  for (let tries = 0; tries < 16; tries++) {
+    const slab = new Slab({ bytesMax: SLAB_BYTES });
+    const address = addressOf(slab); // keeps it, so that the next one lies elsewhere
+    if (Math.floor(address / 2 ** 32) === Math.floor((address + SLAB_BYTES - 1) / 2 ** 32)) return slab;
+  }
+  throw new Bug('every slab crosses a 4 GiB line');
 }
 
 /** A forwarder that forgets what is old. */

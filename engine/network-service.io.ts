@@ -60,7 +60,7 @@ export class NetworkService implements PortRoom {
             ...(options.ageSeconds === undefined ? {} : { ageUs: options.ageSeconds * 1_000_000 }),
           });
     this.network = new Network(options.name, forwarder, { portsMax });
-    if (options.directory !== undefined && fabric.isNative) this.serve(options.directory);
+    if (options.directory !== undefined) this.serve(options.directory);
     fabric.networks.set(options.name, this.network);
   }
 
@@ -123,6 +123,7 @@ export class NetworkService implements PortRoom {
     const { fabric, options } = this;
     const { mode, gid } = options;
     prepareDirectory(directory, options.dirMode, gid);
+    if (!fabric.isNative) return; // others join by plugs of Node's loop
     try {
       const connectionsMax = CONNECTIONS_MAX;
       const vde = new VdeServer(fabric, fabric.sockets, this, { directory, mode, gid, connectionsMax });
