@@ -127,23 +127,26 @@ export class Membership {
     void this.stay();
   }
 
+  /** The engine still holds its copy of the device then: whoever closes the last one waits for the kernel. */
   close(): void {
     this.isOver = true;
-    this.connection.close();
     sys().close(this.descriptor);
+    this.connection.close();
   }
 
   private async stay(): Promise<void> {
-    for (let pauseMs = RETRY_MS_MIN; ; ) {
+    let pauseMs = 0;
+    for (;;) {
       await this.connection.closed;
-      await sleep(pauseMs);
       if (this.isOver) return;
-      pauseMs = (await this.rejoin()) ? RETRY_MS_MIN : Math.min(pauseMs * 2, RETRY_MS_MAX);
+      await new Promise((resolve) => setTimeout(resolve, pauseMs).unref()); // the program's end need not wait for it
+      pauseMs = (await this.rejoin()) ? 0 : Math.min(Math.max(RETRY_MS_MIN, pauseMs * 2), RETRY_MS_MAX);
     }
   }
 
   /** False leaves a closed connection behind, so that `stay` comes back. */
   private async rejoin(): Promise<boolean> {
+    if (this.isOver) return true;
     try {
       this.connection = new JoinConnection(this.path);
       await this.connection.join(this.request, this.descriptor);

@@ -62,7 +62,7 @@ async function supervise(options: RunOptions): Promise<number> {
       const { name, mtu } = options;
       const request: JoinRequest = { kind: device.kind, name, pid: child.pid ?? 0, mtu };
       await engine.join(request, device.descriptor).catch((error: Error) => {
-        throw new Failure(`network '${networkName(options.net)}' refused the port: ${error.message}`);
+        throw new Failure(`network '${networkName(options.net)}' gave no port: ${error.message}`);
       });
       membership = new Membership(path, request, device.descriptor, engine);
       program.go();
@@ -77,7 +77,8 @@ async function supervise(options: RunOptions): Promise<number> {
 
 /** Says before anything is started if the host forbids user namespaces altogether. */
 function refuseWithoutNamespaces(): void {
-  for (const name of ['user.max_user_namespaces', 'user.max_net_namespaces', 'kernel.unprivileged_userns_clone']) {
+  const forUsers = process.getuid?.() === 0 ? [] : ['kernel.unprivileged_userns_clone'];
+  for (const name of ['user.max_user_namespaces', 'user.max_net_namespaces', ...forUsers]) {
     if (readSysctl(name) === '0') throw new Failure(`run needs user namespaces, which sysctl ${name}=0 forbids`);
   }
 }
@@ -101,10 +102,11 @@ async function reach(path: string, options: RunOptions): Promise<JoinConnection>
     throw new Failure(`${network} is not up (${error.message}); start it with: weft up`);
   }
   // A name may stand for a directory in /tmp that somebody else made first; a directory that was named is trusted.
-  const isOurs = engine.uid === process.getuid?.() || engine.uid === 0;
+  const { uid } = engine;
+  const isOurs = uid === process.getuid?.() || uid === 0;
   if (!isOurs && path.startsWith(`${networksDirectory()}/`)) {
     engine.close();
-    throw new Failure(`${network} is served by user ${engine.uid}; name it by its directory if you trust it`);
+    throw new Failure(`${network} is served by user ${uid}; name it by its directory if you trust it`);
   }
   return engine;
 }
@@ -209,9 +211,13 @@ class Program {
     this.passSignals();
   }
 
-  /** Lets the inner half become the program. */
+  /** Lets the inner half become the program. If it is no longer there, `status` says how it ended. */
   go(): void {
-    sendPacket(this.control, new TextEncoder().encode('{"go":true}'));
+    try {
+      sendPacket(this.control, new TextEncoder().encode('{"go":true}'));
+    } catch (error) {
+      if (!(error instanceof SysError && error.code === 'EPIPE')) throw error;
+    }
   }
 
   /** Without a `go` before, the inner half ends. */
