@@ -17,7 +17,7 @@ import { check, Errno, SysError, sys } from '../sys/libc.io.ts';
 import { Netlink } from '../sys/netlink.io.ts';
 import { openPacketSocket } from '../sys/packet-socket.io.ts';
 import { openTap, persistTap } from '../sys/tap.io.ts';
-import type { EnterSpec, Ready } from './enter-spec.ts';
+import type { Addressing, EnterSpec, Go, Ready } from './enter-spec.ts';
 
 const DEVICE = 'eth0';
 const LOOPBACK_INDEX = 1; // of every namespace
@@ -42,8 +42,10 @@ function main(spec: EnterSpec, command: readonly string[]): void {
   sys().close(descriptor);
   configure(spec, netlink); // while the engine takes the device
   waitForCarrier();
+  const packet = receivePacket(spec.control);
+  if (!packet || packet.bytes.length === 0) process.exit(FAILED); // the supervisor said why
+  address(JSON.parse(new TextDecoder().decode(packet.bytes)) as Go, netlink, WHOSE.lease);
   netlink.close();
-  if (receivePacket(spec.control)?.bytes.length === 0) process.exit(FAILED); // the supervisor said why
   become(spec, command);
 }
 
@@ -109,14 +111,26 @@ function configure(spec: EnterSpec, netlink: Netlink): void {
   setSysctl('net/ipv4/ping_group_range', `${gid} ${gid}`);
   setSysctl('net/ipv4/ip_unprivileged_port_start', '0');
   netlink.change(LOOPBACK_INDEX, { isUp: true });
+  address(spec, netlink, WHOSE.options);
+}
+
+// How to call an address and a gateway that the kernel refuses.
+const WHOSE = {
+  options: { address: '--ip', gateway: '--gw' },
+  lease: { address: 'leased address', gateway: 'leased gateway' },
+};
+
+function address({ addresses, gateways }: Addressing, netlink: Netlink, whose: (typeof WHOSE)['lease']): void {
   const { index } = netlink.link(DEVICE);
-  for (const { address, prefixLength } of spec.addresses) {
+  for (const { address, prefixLength } of addresses) {
     const bytes = Uint8Array.from(address);
-    attempt(`--ip ${show(bytes)}/${prefixLength}`, () => netlink.addAddress(index, bytes, prefixLength));
+    attempt(`${whose.address} ${show(bytes)}/${prefixLength}`, () => netlink.addAddress(index, bytes, prefixLength));
   }
-  for (const gateway of spec.gateways) {
+  for (const gateway of gateways) {
     const bytes = Uint8Array.from(gateway);
-    attempt(`--gw ${show(bytes)} is in no network of --ip`, () => netlink.addDefaultRoute(index, bytes));
+    attempt(`${whose.gateway} ${show(bytes)} is in no network of ${whose.address}`, () =>
+      netlink.addDefaultRoute(index, bytes),
+    );
   }
 }
 

@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { UsageError } from '../core/assert.ts';
 import { packetPair, receivePacket, sendPacket } from '../sys/fd-passing.io.ts';
 import { pollReadable, SysError, sys, whyNoNative } from '../sys/libc.io.ts';
-import type { EnterSpec, Ready } from './enter-spec.ts';
+import { addressing, type EnterSpec, type Go, type Ready } from './enter-spec.ts';
 import { type JoinConnection, type JoinRequest, Membership, reachJoin } from './join.ts';
 import { networkDirectory, networkName, networksDirectory } from './net-dir.ts';
 import { parseRunOptions, RUN_USAGE, type RunOptions } from './run-options.ts';
@@ -61,11 +61,12 @@ async function supervise(options: RunOptions): Promise<number> {
     if (device) {
       const { name, mtu } = options;
       const request: JoinRequest = { kind: device.kind, name, pid: child.pid ?? 0, mtu };
-      await engine.join(request, device.descriptor).catch((error: Error) => {
+      const { addresses, gateways } = await engine.join(request, device.descriptor).catch((error: Error) => {
         throw new Failure(`network '${networkName(options.net)}' gave no port: ${error.message}`);
       });
       membership = new Membership(path, request, device.descriptor, engine);
-      program.go();
+      // Whoever chose addresses chose all of them.
+      program.go(options.addresses.length > 0 ? addressing([], []) : addressing(addresses, gateways));
     }
     return await program.status;
   } finally {
@@ -120,8 +121,7 @@ function launch(options: RunOptions, directory: string, control: number): ChildP
     device: options.device,
     mac: [...options.mac],
     mtu: options.mtu,
-    addresses: options.addresses.map(({ address, prefixLength }) => ({ address: [...address], prefixLength })),
-    gateways: options.gateways.map((gateway) => [...gateway]),
+    ...addressing(options.addresses, options.gateways),
     control: stdio.length,
     keep,
     openFiles: parentOpenFiles(),
@@ -212,9 +212,9 @@ class Program {
   }
 
   /** Lets the inner half become the program. If it is no longer there, `status` says how it ended. */
-  go(): void {
+  go(go: Go): void {
     try {
-      sendPacket(this.control, new TextEncoder().encode('{"go":true}'));
+      sendPacket(this.control, new TextEncoder().encode(JSON.stringify(go)));
     } catch (error) {
       if (!(error instanceof SysError && error.code === 'EPIPE')) throw error;
     }
@@ -256,6 +256,7 @@ class Program {
   }
 
   private passSignals(): void {
+    // SIGTSTP and its like stop this process with its group, as a shell's job control expects.
     const always: NodeJS.Signals[] = ['SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGCONT'];
     const fromTerminal: NodeJS.Signals[] = ['SIGINT', 'SIGQUIT', 'SIGWINCH']; // it sends these to the whole group
     for (const signal of always) this.on(signal, () => this.pass(signal));

@@ -239,6 +239,24 @@ test('applies MAC address, MTU and gateway', { timeout: DEADLINE_MS }, async (ct
   expect(stdout).toMatch(/default via fd00::fe dev eth0/);
 });
 
+test.each([
+  { args: [], leased: true },
+  { args: ['--ip', '10.9.0.1/24'], leased: false },
+])('takes the addresses that the engine leases: $args', { timeout: DEADLINE_MS }, async ({ args, leased }) => {
+  await net.crash();
+  await net.up('lease');
+  const { stdout } = await net.run([...args, 'sh', '-c', 'ip addr show eth0; ip route']).ended;
+  for (const line of ['inet 10.0.0.50/24', 'inet6 fd00::50/64', 'default via 10.0.0.254']) {
+    expect(stdout.includes(line)).toBe(leased);
+  }
+});
+
+test('says why nothing can run without system calls', { timeout: DEADLINE_MS }, async () => {
+  const { status, stderr } = await net.run(['true'], { env: { ...process.env, WEFT_NO_NATIVE: '1' } }).ended;
+  expect(status).toBe(1);
+  expect(stderr).toBe('weft: run needs system calls that this host does not give: WEFT_NO_NATIVE is set\n');
+});
+
 test('serves a web page on port 80 to curl, by IPv4 and IPv6', { timeout: DEADLINE_MS }, async (ctx) => {
   needPrograms(ctx, 'python3', 'curl');
   const serve = ['python3', '-u', '-m', 'http.server', '80', '--bind', '::', '--directory', '/etc'];

@@ -122,7 +122,7 @@ export class TestNetwork {
     if (isRoot) chownSync(this.directory, NOBODY, NOBODY);
   }
 
-  /** Starts the stand-in; `mode` `refuse` makes it refuse every port. */
+  /** Starts the stand-in; `mode` `refuse` makes it refuse every port, `lease` give addresses. */
   async up(mode = 'hub'): Promise<void> {
     this.server = this.start([...AS_USER, process.execPath, join(this.dist, 'join-server.js'), this.directory, mode]);
     await this.server.said(/ready/);
