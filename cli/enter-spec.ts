@@ -1,5 +1,6 @@
 // What the two halves of `weft run` tell each other: JSON, because each is one small message per start.
 
+import type { Prefixed } from './address.ts';
 import type { DeviceKind } from './run-options.ts';
 
 /** An address for the device: bytes as an array, prefix length in bits. */
@@ -8,13 +9,17 @@ export interface AddressSpec {
   readonly prefixLength: number;
 }
 
+/** What the device gets. */
+export interface Addressing {
+  readonly addresses: AddressSpec[];
+  readonly gateways: number[][];
+}
+
 /** First argument of the inner half. */
-export interface EnterSpec {
+export interface EnterSpec extends Addressing {
   readonly device: DeviceKind;
   readonly mac: number[];
   readonly mtu: number;
-  readonly addresses: AddressSpec[];
-  readonly gateways: number[][];
   /** The descriptor of the packet socket to the supervisor. */
   readonly control: number;
   /** Descriptors from 3 on that the user handed to the program; they go on into it. */
@@ -27,3 +32,12 @@ export interface EnterSpec {
 export interface Ready {
   readonly kind: 'tap' | 'packet' | 'failed';
 }
+
+/** Supervisor to inner half: become the program, with what the engine leased on top. */
+export type Go = Addressing;
+
+/** Addresses as JSON can carry them. */
+export const addressing = (addresses: readonly Prefixed[], gateways: readonly Uint8Array[]): Addressing => ({
+  addresses: addresses.map(({ address, prefixLength }) => ({ address: [...address], prefixLength })),
+  gateways: gateways.map((gateway) => [...gateway]),
+});

@@ -16,9 +16,8 @@ import { receivePacket, sendPacket } from '../sys/fd-passing.io.ts';
 import { check, Errno, SysError, sys } from '../sys/libc.io.ts';
 import { Netlink } from '../sys/netlink.io.ts';
 import { openPacketSocket } from '../sys/packet-socket.io.ts';
-import { newAddress, newDefaultRoute, newVeth, setLink } from '../sys/rtnetlink.ts';
-import { openTap } from '../sys/tap.io.ts';
-import type { EnterSpec, Ready } from './enter-spec.ts';
+import { openTap, persistTap } from '../sys/tap.io.ts';
+import type { Addressing, EnterSpec, Go, Ready } from './enter-spec.ts';
 
 const DEVICE = 'eth0';
 const LOOPBACK_INDEX = 1; // of every namespace
@@ -43,8 +42,10 @@ function main(spec: EnterSpec, command: readonly string[]): void {
   sys().close(descriptor);
   configure(spec, netlink); // while the engine takes the device
   waitForCarrier();
+  const packet = receivePacket(spec.control);
+  if (!packet || packet.bytes.length === 0) process.exit(FAILED); // the supervisor said why
+  address(JSON.parse(new TextDecoder().decode(packet.bytes)) as Go, netlink, WHOSE.lease);
   netlink.close();
-  if (receivePacket(spec.control)?.bytes.length === 0) process.exit(FAILED); // the supervisor said why
   become(spec, command);
 }
 
@@ -62,10 +63,11 @@ interface Device {
 function makeDevice(spec: EnterSpec, netlink: Netlink): Device {
   if (spec.device === 'veth') return makeVeth(spec, netlink);
   try {
-    const { fd } = openTap(DEVICE);
+    const tap = openTap(DEVICE);
+    persistTap(tap);
     const change = { isUp: true, mac: Uint8Array.from(spec.mac), mtu: spec.mtu };
-    netlink.request(setLink(netlink.link(DEVICE).index, change), `device ${DEVICE}`);
-    return { kind: 'tap', descriptor: fd, waitForCarrier: () => {} };
+    netlink.change(netlink.link(DEVICE).index, change);
+    return { kind: 'tap', descriptor: tap.fd, waitForCarrier: () => {} };
   } catch (error) {
     if (spec.device === 'tap' || !(error instanceof SysError) || !NO_TAP.has(error.code)) throw error;
     return makeVeth(spec, netlink);
@@ -84,13 +86,13 @@ function makeVeth(spec: EnterSpec, netlink: Netlink): Device {
   const outside = new Netlink();
   const { mtu } = spec;
   const mac = Uint8Array.from(spec.mac);
-  outside.request(newVeth({ name: 'far', mtu }, { name: DEVICE, mac, mtu, namespace: here }), 'veth pair');
+  outside.addVeth({ name: 'far', mtu }, { name: DEVICE, mac, mtu, namespace: here });
   const far = outside.link('far').index;
-  outside.request(setLink(far, { isUp: true }), 'veth pair');
+  outside.change(far, { isUp: true });
   const descriptor = openPacketSocket(far);
   check(sys().setns(here, CLONE_NEWNET), 'network namespace');
   closeSync(here);
-  netlink.request(setLink(netlink.link(DEVICE).index, { isUp: true }), `device ${DEVICE}`);
+  netlink.change(netlink.link(DEVICE).index, { isUp: true });
   const waitForCarrier = (): void => {
     waitUntilRunning(outside, 'far');
     waitUntilRunning(netlink, DEVICE);
@@ -108,15 +110,36 @@ function configure(spec: EnterSpec, netlink: Netlink): void {
   const gid = process.getgid?.() ?? 0;
   setSysctl('net/ipv4/ping_group_range', `${gid} ${gid}`);
   setSysctl('net/ipv4/ip_unprivileged_port_start', '0');
-  netlink.request(setLink(LOOPBACK_INDEX, { isUp: true }), 'device lo');
+  netlink.change(LOOPBACK_INDEX, { isUp: true });
+  address(spec, netlink, WHOSE.options);
+}
+
+// How to call an address and a gateway that the kernel refuses.
+const WHOSE = {
+  options: { address: '--ip', gateway: '--gw' },
+  lease: { address: 'leased address', gateway: 'leased gateway' },
+};
+
+function address({ addresses, gateways }: Addressing, netlink: Netlink, whose: (typeof WHOSE)['lease']): void {
   const { index } = netlink.link(DEVICE);
-  for (const { address, prefixLength } of spec.addresses) {
+  for (const { address, prefixLength } of addresses) {
     const bytes = Uint8Array.from(address);
-    netlink.request(newAddress(index, bytes, prefixLength), `--ip ${show(bytes)}/${prefixLength}`);
+    attempt(`${whose.address} ${show(bytes)}/${prefixLength}`, () => netlink.addAddress(index, bytes, prefixLength));
   }
-  for (const gateway of spec.gateways) {
+  for (const gateway of gateways) {
     const bytes = Uint8Array.from(gateway);
-    netlink.request(newDefaultRoute(index, bytes), `--gw ${show(bytes)}: not in a network of --ip`);
+    attempt(`${whose.gateway} ${show(bytes)} is in no network of ${whose.address}`, () =>
+      netlink.addDefaultRoute(index, bytes),
+    );
+  }
+}
+
+/** Puts the operator's words in front of the kernel's. */
+function attempt(what: string, call: () => void): void {
+  try {
+    call();
+  } catch (error) {
+    throw error instanceof SysError ? new SysError(what, error.errno) : error;
   }
 }
 

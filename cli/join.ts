@@ -3,13 +3,16 @@
 //   request, one packet with the descriptor by SCM_RIGHTS:
 //     {"v":1,"kind":"tap"|"packet","offload":true,"name":"ping","pid":123,"mtu":1500}
 //   answer, one packet: {"v":1,"port":7} or {"v":1,"error":"one line"}
+//     with the port may come a lease: "addresses":["10.0.0.5/24","fd00::5/64"],"gateways":["10.0.0.1","fd00::1"]
 //
-// The descriptor is non-blocking; every frame in it has a 10-byte virtio_net_hdr in front. The connection's end is the port's end.
+// A client connects first and asks when its device is ready, tens of milliseconds later. The descriptor is non-blocking; every frame in it has a 10-byte virtio_net_hdr in front. The connection's end is the port's end.
 
 import { connectPacket, peerUid, receivePacket, sendPacket } from '../sys/fd-passing.io.ts';
 import { pollReadable, SysError, sys } from '../sys/libc.io.ts';
+import { type Prefixed, parseAddress, parsePrefixed } from './address.ts';
 
 const ANSWER_MS_MAX = 5_000;
+const LEASES_MAX = 16; // addresses of one device
 const RETRY_MS_MIN = 50;
 const RETRY_MS_MAX = 250;
 
@@ -21,6 +24,15 @@ export interface JoinRequest {
   readonly mtu: number;
 }
 
+/** The port that the engine gave, and what it leases to it: addresses and gateways of both families, often none. */
+export interface Joined {
+  readonly port: number;
+  readonly addresses: Prefixed[];
+  readonly gateways: Uint8Array[];
+}
+
+type Answer = Joined | { readonly error: string };
+
 /** One connection to an engine. */
 export class JoinConnection {
   /** Settles when the engine is gone or `close` was called. */
@@ -29,7 +41,7 @@ export class JoinConnection {
   private readonly polling: { close(): void };
   private isOpen = true;
   private settleClosed: () => void = () => {};
-  private settleAnswer: (answer: { port: number } | { error: string }) => void = () => {};
+  private settleAnswer: (answer: Answer) => void = () => {};
 
   /** Connects. Throws `SysError`: `ENOENT` and `ECONNREFUSED` if nobody serves `path`. */
   constructor(path: string) {
@@ -45,10 +57,10 @@ export class JoinConnection {
     return peerUid(this.socket);
   }
 
-  /** Hands over a device. The number of the port; rejects with one line if the engine refuses, leaves or is silent. */
-  async join(request: JoinRequest, descriptor: number): Promise<number> {
+  /** Hands over a device. Rejects with one line if the engine refuses, leaves or is silent. */
+  async join(request: JoinRequest, descriptor: number): Promise<Joined> {
     let timer: NodeJS.Timeout | undefined;
-    const answered = new Promise<{ port: number } | { error: string }>((resolve) => {
+    const answered = new Promise<Answer>((resolve) => {
       this.settleAnswer = resolve;
       timer = setTimeout(() => resolve({ error: `no answer in ${ANSWER_MS_MAX} ms` }), ANSWER_MS_MAX);
     });
@@ -58,7 +70,7 @@ export class JoinConnection {
     const answer = await Promise.race([answered, this.closed.then(() => ({ error: 'the engine went away' }))]);
     clearTimeout(timer);
     if ('error' in answer) throw new Error(answer.error);
-    return answer.port;
+    return answer;
   }
 
   close(): void {
@@ -79,17 +91,29 @@ export class JoinConnection {
   }
 }
 
-function readAnswer(bytes: Uint8Array): { port: number } | { error: string } {
+function readAnswer(bytes: Uint8Array): Answer {
+  let answer: unknown;
   try {
-    const answer: unknown = JSON.parse(new TextDecoder().decode(bytes));
-    if (typeof answer === 'object' && answer !== null) {
-      if ('error' in answer && typeof answer.error === 'string') return { error: answer.error };
-      if ('port' in answer && typeof answer.port === 'number') return { port: answer.port };
-    }
+    answer = JSON.parse(new TextDecoder().decode(bytes));
   } catch {
     // said below
   }
+  if (typeof answer === 'object' && answer !== null) {
+    if ('error' in answer && typeof answer.error === 'string') return { error: answer.error };
+    if ('port' in answer && typeof answer.port === 'number') {
+      const addresses = readTexts('addresses' in answer ? answer.addresses : [], parsePrefixed);
+      const gateways = readTexts('gateways' in answer ? answer.gateways : [], parseAddress);
+      return { port: answer.port, addresses, gateways };
+    }
+  }
   return { error: 'the engine gave an answer that cannot be read' };
+}
+
+/** The elements of a list that `parse` understands, at most `LEASES_MAX`. */
+function readTexts<T>(list: unknown, parse: (text: string) => T | undefined): T[] {
+  if (!Array.isArray(list)) return [];
+  const texts = list.slice(0, LEASES_MAX).filter((text: unknown) => typeof text === 'string');
+  return texts.map(parse).filter((value) => value !== undefined);
 }
 
 const isAbsence = (error: unknown): boolean =>
@@ -127,23 +151,26 @@ export class Membership {
     void this.stay();
   }
 
+  /** The engine still holds its copy of the device then: whoever closes the last one waits for the kernel. */
   close(): void {
     this.isOver = true;
-    this.connection.close();
     sys().close(this.descriptor);
+    this.connection.close();
   }
 
   private async stay(): Promise<void> {
-    for (let pauseMs = RETRY_MS_MIN; ; ) {
+    let pauseMs = 0;
+    for (;;) {
       await this.connection.closed;
-      await sleep(pauseMs);
       if (this.isOver) return;
-      pauseMs = (await this.rejoin()) ? RETRY_MS_MIN : Math.min(pauseMs * 2, RETRY_MS_MAX);
+      await new Promise((resolve) => setTimeout(resolve, pauseMs).unref()); // the program's end need not wait for it
+      pauseMs = (await this.rejoin()) ? 0 : Math.min(Math.max(RETRY_MS_MIN, pauseMs * 2), RETRY_MS_MAX);
     }
   }
 
   /** False leaves a closed connection behind, so that `stay` comes back. */
   private async rejoin(): Promise<boolean> {
+    if (this.isOver) return true;
     try {
       this.connection = new JoinConnection(this.path);
       await this.connection.join(this.request, this.descriptor);

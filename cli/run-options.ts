@@ -53,7 +53,9 @@ export function parseRunOptions(argv: readonly string[]): RunOptions | 'help' {
     for (const value of values) READERS[option]!(options, value);
   }
   if (!given.has('--mac')) options.mac = defaultMac(options.name);
-  options.name ||= basename(command[0]).slice(0, NAME_LENGTH_MAX);
+  options.name ||= basename(command[0])
+    .replace(/[^A-Za-z0-9._-]/g, '_')
+    .slice(0, NAME_LENGTH_MAX);
   return options;
 }
 

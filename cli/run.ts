@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { UsageError } from '../core/assert.ts';
 import { packetPair, receivePacket, sendPacket } from '../sys/fd-passing.io.ts';
 import { pollReadable, SysError, sys, whyNoNative } from '../sys/libc.io.ts';
-import type { EnterSpec, Ready } from './enter-spec.ts';
+import { addressing, type EnterSpec, type Go, type Ready } from './enter-spec.ts';
 import { type JoinConnection, type JoinRequest, Membership, reachJoin } from './join.ts';
 import { networkDirectory, networkName, networksDirectory } from './net-dir.ts';
 import { parseRunOptions, RUN_USAGE, type RunOptions } from './run-options.ts';
@@ -61,11 +61,12 @@ async function supervise(options: RunOptions): Promise<number> {
     if (device) {
       const { name, mtu } = options;
       const request: JoinRequest = { kind: device.kind, name, pid: child.pid ?? 0, mtu };
-      await engine.join(request, device.descriptor).catch((error: Error) => {
-        throw new Failure(`network '${networkName(options.net)}' refused the port: ${error.message}`);
+      const { addresses, gateways } = await engine.join(request, device.descriptor).catch((error: Error) => {
+        throw new Failure(`network '${networkName(options.net)}' gave no port: ${error.message}`);
       });
       membership = new Membership(path, request, device.descriptor, engine);
-      program.go();
+      // Whoever chose addresses chose all of them.
+      program.go(options.addresses.length > 0 ? addressing([], []) : addressing(addresses, gateways));
     }
     return await program.status;
   } finally {
@@ -77,7 +78,8 @@ async function supervise(options: RunOptions): Promise<number> {
 
 /** Says before anything is started if the host forbids user namespaces altogether. */
 function refuseWithoutNamespaces(): void {
-  for (const name of ['user.max_user_namespaces', 'user.max_net_namespaces', 'kernel.unprivileged_userns_clone']) {
+  const forUsers = process.getuid?.() === 0 ? [] : ['kernel.unprivileged_userns_clone'];
+  for (const name of ['user.max_user_namespaces', 'user.max_net_namespaces', ...forUsers]) {
     if (readSysctl(name) === '0') throw new Failure(`run needs user namespaces, which sysctl ${name}=0 forbids`);
   }
 }
@@ -101,10 +103,11 @@ async function reach(path: string, options: RunOptions): Promise<JoinConnection>
     throw new Failure(`${network} is not up (${error.message}); start it with: weft up`);
   }
   // A name may stand for a directory in /tmp that somebody else made first; a directory that was named is trusted.
-  const isOurs = engine.uid === process.getuid?.() || engine.uid === 0;
+  const { uid } = engine;
+  const isOurs = uid === process.getuid?.() || uid === 0;
   if (!isOurs && path.startsWith(`${networksDirectory()}/`)) {
     engine.close();
-    throw new Failure(`${network} is served by user ${engine.uid}; name it by its directory if you trust it`);
+    throw new Failure(`${network} is served by user ${uid}; name it by its directory if you trust it`);
   }
   return engine;
 }
@@ -118,8 +121,7 @@ function launch(options: RunOptions, directory: string, control: number): ChildP
     device: options.device,
     mac: [...options.mac],
     mtu: options.mtu,
-    addresses: options.addresses.map(({ address, prefixLength }) => ({ address: [...address], prefixLength })),
-    gateways: options.gateways.map((gateway) => [...gateway]),
+    ...addressing(options.addresses, options.gateways),
     control: stdio.length,
     keep,
     openFiles: parentOpenFiles(),
@@ -209,9 +211,13 @@ class Program {
     this.passSignals();
   }
 
-  /** Lets the inner half become the program. */
-  go(): void {
-    sendPacket(this.control, new TextEncoder().encode('{"go":true}'));
+  /** Lets the inner half become the program. If it is no longer there, `status` says how it ended. */
+  go(go: Go): void {
+    try {
+      sendPacket(this.control, new TextEncoder().encode(JSON.stringify(go)));
+    } catch (error) {
+      if (!(error instanceof SysError && error.code === 'EPIPE')) throw error;
+    }
   }
 
   /** Without a `go` before, the inner half ends. */
@@ -250,6 +256,7 @@ class Program {
   }
 
   private passSignals(): void {
+    // SIGTSTP and its like stop this process with its group, as a shell's job control expects.
     const always: NodeJS.Signals[] = ['SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGCONT'];
     const fromTerminal: NodeJS.Signals[] = ['SIGINT', 'SIGQUIT', 'SIGWINCH']; // it sends these to the whole group
     for (const signal of always) this.on(signal, () => this.pass(signal));

@@ -2,7 +2,21 @@
 
 import { callMemory } from './call-memory.io.ts';
 import { check, Errno, errno, SysError, sys } from './libc.io.ts';
-import { eachMessage, type Link, listLinks, NLMSG_DONE, NLMSG_ERROR, readLink, setSequence } from './rtnetlink.ts';
+import {
+  eachMessage,
+  type Link,
+  type LinkChange,
+  listLinks,
+  NLMSG_DONE,
+  NLMSG_ERROR,
+  newAddress,
+  newDefaultRoute,
+  newVeth,
+  readLink,
+  setLink,
+  setSequence,
+  type VethEnd,
+} from './rtnetlink.ts';
 
 const AF_NETLINK = 16;
 const SOCK_RAW = 3;
@@ -21,9 +35,24 @@ export class Netlink {
     this.socket = check(sys().socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), 'netlink socket');
   }
 
-  /** Makes a request and waits until the kernel did it. Throws `SysError`; `what` names the request in its message. */
-  request(message: Uint8Array, what: string): void {
-    this.talk(message, what, () => {});
+  /** Makes a pair of virtual Ethernet devices that are each other's cable. */
+  addVeth(near: VethEnd, far: VethEnd): void {
+    this.request(newVeth(near, far), `veth pair ${near.name}, ${far.name}`);
+  }
+
+  /** Changes the device `index`: up or down, name, MAC address, MTU. */
+  change(index: number, change: LinkChange): void {
+    this.request(setLink(index, change), `device ${index}`);
+  }
+
+  /** Gives the device an address (4 or 16 bytes) in a network; an IPv6 address without duplicate detection. */
+  addAddress(index: number, address: Uint8Array, prefixLength: number): void {
+    this.request(newAddress(index, address, prefixLength), 'address');
+  }
+
+  /** Makes `gateway` (4 or 16 bytes) the default route. */
+  addDefaultRoute(index: number, gateway: Uint8Array): void {
+    this.request(newDefaultRoute(index, gateway), 'default route');
   }
 
   /** All devices of the namespace. */
@@ -45,6 +74,11 @@ export class Netlink {
 
   close(): void {
     sys().close(this.socket);
+  }
+
+  /** Waits until the kernel did it. Throws `SysError` with the kernel's errno. */
+  private request(message: Uint8Array, what: string): void {
+    this.talk(message, what, () => {});
   }
 
   private talk(message: Uint8Array, what: string, each: (bytes: Uint8Array, body: number, end: number) => void): void {

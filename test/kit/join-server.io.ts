@@ -1,6 +1,6 @@
 // A stand-in for the engine: serves DIR/join and is a hub for the devices that it is handed. Also a reference for the protocol.
 //
-//   node join-server.js DIR [refuse]     prints `ready`, then one line per event
+//   node join-server.js DIR [refuse|lease]     prints `ready`, then one line per event
 
 import { writeSync } from 'node:fs';
 import { CallMemory } from '../../sys/call-memory.io.ts';
@@ -26,6 +26,7 @@ const say = (line: string): void => void writeSync(1, `${line}\n`);
 
 const [directory = '.', mode = 'hub'] = process.argv.slice(2);
 const listener = listenPacket(`${directory}/join`, { backlog: 16 });
+const lease = mode === 'lease' ? { addresses: ['10.0.0.50/24', 'fd00::50/64'], gateways: ['10.0.0.254'] } : {};
 const ports: HubPort[] = [];
 let portNumber = 0;
 say('ready');
@@ -76,7 +77,8 @@ function readRequest(i: number): void {
     return;
   }
   port.device = packet.descriptors[0] ?? -1;
-  const answer = mode === 'refuse' ? { v: 1, error: 'no ports left (64 of 64)' } : { v: 1, port: ++portNumber };
+  const answer =
+    mode === 'refuse' ? { v: 1, error: 'no ports left (64 of 64)' } : { v: 1, port: ++portNumber, ...lease };
   sendPacket(port.connection, new TextEncoder().encode(JSON.stringify(answer)));
   say(`joined ${new TextDecoder().decode(packet.bytes)}`);
 }
