@@ -154,7 +154,11 @@ export class ByteStreamPort implements Port {
       this.txBytes = 0;
     }
     if (link.hello?.startDue) this.sendStart(link, link.hello);
-    return !this.canWrite || link.output.writableLength <= this.queueBytesMax / 2;
+    // Below its mark a stream says nothing when it drains, so above it only may we wait for that.
+    return (
+      !this.canWrite ||
+      link.output.writableLength <= Math.max(this.queueBytesMax / 2, link.output.writableHighWaterMark)
+    );
   }
 
   /** Gives up its memory. The streams are the owner's to end. */

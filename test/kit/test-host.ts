@@ -1,5 +1,6 @@
 // A tiny engine for tests of plugs: it joins all of its ports as a hub would, or just keeps what they receive.
 
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -138,7 +139,7 @@ export function record(frame: Uint8Array, prefixBytes = 4): Buffer {
 }
 
 /** Waits, looking every few milliseconds, until `isTrue`; fails after `msMax` saying what was waited for. */
-export async function until(isTrue: () => boolean, what: string, msMax = 10_000): Promise<void> {
+export async function until(isTrue: () => boolean, what: string, msMax = 4_500): Promise<void> {
   const deadline = performance.now() + msMax;
   while (!isTrue()) {
     if (performance.now() > deadline) throw new Error(`waited ${msMax} ms for: ${what}`);
@@ -154,4 +155,13 @@ export function tempDir(): { path: string; file(name: string): string; remove():
     file: (name) => join(path, name),
     remove: () => rmSync(path, { recursive: true, force: true }),
   };
+}
+
+/** Skips the test, or fails it where nothing may be skipped, if `program` is not installed. */
+export function needs(ctx: { skip(reason: string): void }, program: string, why?: string): void {
+  const { error } = spawnSync(program, ['--version'], { stdio: 'ignore' });
+  const reason = error ? `${program} is not installed` : why;
+  if (reason === undefined) return;
+  if (process.env.WEFT_NO_SKIP) throw new Error(reason);
+  ctx.skip(reason);
 }

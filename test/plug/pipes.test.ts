@@ -1,7 +1,7 @@
-import { execFileSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import * as dgram from 'node:dgram';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { PassThrough } from 'node:stream';
 import { afterEach, describe, expect, test } from 'vitest';
 import { Drop } from '../../core/drop.ts';
@@ -9,7 +9,7 @@ import { openStdio } from '../../plug/command.io.ts';
 import type { NodePlug } from '../../plug/node-plug.ts';
 import { openNodePlug } from '../../plug/node-plugs.io.ts';
 import { parseVnl } from '../../plug/vnl.ts';
-import { frame, record, TestHost, tempDir, until } from '../kit/test-host.ts';
+import { frame, needs, record, TestHost, tempDir, until } from '../kit/test-host.ts';
 
 const open: NodePlug[] = [];
 let dir = tempDir();
@@ -59,7 +59,10 @@ describe('cmd', () => {
 
   test('ends a child that does not want to', async () => {
     const host = new TestHost();
-    const it = await plug(script('process.on("SIGTERM", () => {}); setInterval(() => {}, 1000); process.stdout.write("\\0\\1x")'), host);
+    const it = await plug(
+      script('process.on("SIGTERM", () => {}); setInterval(() => {}, 1000); process.stdout.write("\\0\\1x")'),
+      host,
+    );
     await until(() => host.frames(host.ports[0]!).length === 1, 'ready');
     const pid = pidOf(it);
     it.close();
@@ -179,14 +182,8 @@ test('a plug that needs more than the event loop is refused by name', async () =
 });
 
 test('vde_plug understands our 16-bit framing', async (ctx) => {
-  try {
-    execFileSync('sh', ['-c', 'command -v vde_plug vde_switch'], { stdio: 'ignore' });
-  } catch {
-    if (process.env.WEFT_NO_SKIP) throw new Error('vde_plug is not installed');
-    ctx.skip('vde_plug is not installed');
-  }
-  const { spawn } = await import('node:child_process');
-  const { existsSync } = await import('node:fs');
+  needs(ctx, 'vde_plug');
+  needs(ctx, 'vde_switch');
   const ctl = dir.file('ctl');
   const control = spawn('vde_switch', ['-s', ctl, '-M', dir.file('mgmt')], { stdio: ['pipe', 'ignore', 'ignore'] });
   try {

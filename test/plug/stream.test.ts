@@ -1,13 +1,13 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import * as net from 'node:net';
-import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { UsageError } from '../../core/assert.ts';
 import { Drop } from '../../core/drop.ts';
 import type { NodePlug } from '../../plug/node-plug.ts';
 import { openNodePlug } from '../../plug/node-plugs.io.ts';
 import { parseVnl } from '../../plug/vnl.ts';
-import { frame, record, TestHost, tempDir, until } from '../kit/test-host.ts';
+import { frame, needs, record, TestHost, tempDir, until } from '../kit/test-host.ts';
 
 const open: NodePlug[] = [];
 const sockets: net.Socket[] = [];
@@ -322,8 +322,11 @@ describe('tls', () => {
   let fingerprint = '';
   const cert = (name: string) => `${encodeURIComponent(certs.file(`${name}.pem`))}`;
 
+  beforeEach((ctx) => needs(ctx, 'openssl'));
+
   beforeAll((): (() => void) => {
     certs = tempDir();
+    if (spawnSync('openssl', ['version']).error) return () => certs.remove();
     for (const name of ['a', 'b']) {
       execFileSync(
         'openssl',

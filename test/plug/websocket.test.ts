@@ -8,7 +8,7 @@ import type { NodePlug } from '../../plug/node-plug.ts';
 import { openNodePlug } from '../../plug/node-plugs.io.ts';
 import { parseVnl } from '../../plug/vnl.ts';
 import { type DoorRules, refuse } from '../../plug/websocket-door.ts';
-import { frame, TestHost, tempDir, until } from '../kit/test-host.ts';
+import { frame, needs, TestHost, tempDir, until } from '../kit/test-host.ts';
 
 const open: NodePlug[] = [];
 const sockets: WebSocket[] = [];
@@ -60,12 +60,20 @@ describe('the door', () => {
     ['takes a listed page', { origin: 'https://LAB.example' }, undefined],
     ['refuses another page', { origin: 'https://evil.example' }, '403 Origin not allowed'],
     ['refuses a page without an origin', { origin: 'null' }, '403 Origin not allowed'],
-    ['refuses another host: rebinding', { host: 'evil.example:80', origin: 'http://evil.example:80' }, '403 Host not ours'],
+    [
+      'refuses another host: rebinding',
+      { host: 'evil.example:80', origin: 'http://evil.example:80' },
+      '403 Host not ours',
+    ],
     ['refuses no host', { host: undefined }, '403 Host not ours'],
     ['refuses another path', { target: '/?token=secret' }, '404 Not here'],
     ['refuses no token', { target: '/net' }, '401 Token missing or wrong'],
     ['refuses a wrong token', { target: '/net?token=Secret' }, '401 Token missing or wrong'],
-    ['looks at ten tokens at most', { target: `/net?${'token=x&'.repeat(20)}token=secret` }, '401 Token missing or wrong'],
+    [
+      'looks at ten tokens at most',
+      { target: `/net?${'token=x&'.repeat(20)}token=secret` },
+      '401 Token missing or wrong',
+    ],
   ])('%s', (_name, visitor, expected) => {
     expect(refuse({ ...ok, ...visitor }, rules)).toBe(expected);
   });
@@ -222,7 +230,8 @@ describe('a client', () => {
   });
 });
 
-test('wss: carries frames to a server known by its CA, and refuses one that is not', async () => {
+test('wss: carries frames to a server known by its CA, and refuses one that is not', async (ctx) => {
+  needs(ctx, 'openssl');
   const certs = tempDir();
   const [pem, key] = [certs.file('a.pem'), certs.file('a.key')];
   const subject = ['-subj', '/CN=a', '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', pem];
@@ -230,15 +239,16 @@ test('wss: carries frames to a server known by its CA, and refuses one that is n
   execFileSync('openssl', [...kind, ...subject], { stdio: 'ignore' });
   const quoted = (file: string) => encodeURIComponent(file);
   const host = new TestHost();
-  const url = urlOf(await plug(`wss://127.0.0.1:0/listen/open/cert=${quoted(pem)}/key=${quoted(key)}`, host));
-  await plug(`${url}ca=${quoted(pem)}`, host);
+  const url = urlOf(await plug(`wss://127.0.0.1:0/listen/cert=${quoted(pem)}/key=${quoted(key)}/token=right`, host));
+  await plug(`${url}ca=${quoted(pem)}/token=right`, host);
   await until(() => host.ports.length === 2, 'connected');
   const [client, server] = host.ports;
   await until(() => host.send(client!, frame(1))[0] === Drop.None, 'connected');
   await until(() => host.frames(server!).length === 1, 'a frame');
   await plug(url, host);
   await until(() => host.told.some((line) => /CERT/.test(line)), 'refused');
-  await plug(`${url}fingerprint=${'0'.repeat(64)}`, host);
+  await plug(`${url}fingerprint=${'0'.repeat(64)}/token=secret`, host);
   await until(() => host.told.some((line) => /pinned/.test(line)), 'refused');
+  expect(host.refused).toEqual([]); // the request was never sent
   certs.remove();
 });
