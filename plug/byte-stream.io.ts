@@ -88,6 +88,7 @@ export class ByteStreamPort implements Port {
   /** Starts on a new stream, which must be connected. The one before must be closed. */
   attach(link: Link): void {
     const { input, output } = link;
+    this.clear(); // no record goes on in another stream
     this.link = link;
     this.canWrite = true;
     this.hasEnded = '';

@@ -77,6 +77,15 @@ describe('cmd', () => {
     expect([host.ports, host.told.length > 0]).toEqual([[port], true]);
   });
 
+  test('tells how it ended, and joins no half record of one run to the next', async () => {
+    const host = new TestHost();
+    await plug(script('process.stdout.write(Buffer.from([0, 2, 7, 7, 0, 9, 1]), () => process.exit(3))'), host);
+    const port = host.ports[0]!;
+    await until(() => host.frames(port).length === 3, 'a frame from each of three');
+    expect(host.frames(port)).toEqual(Array.from({ length: 3 }, () => Buffer.from([7, 7])));
+    expect(host.told).toEqual([expect.stringContaining('ended with status 3')]);
+  });
+
   test('tells once why it cannot start, and goes on trying', async () => {
     const host = new TestHost();
     await plug('cmd:///nonexistent/program', host);
