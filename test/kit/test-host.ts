@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Burst, PLAIN } from '../../core/burst.ts';
-import type { Drop } from '../../core/drop.ts';
+import { Drop } from '../../core/drop.ts';
 import type { Port } from '../../core/port.ts';
 import { Slab } from '../../core/slab.ts';
 import type { PlugHost } from '../../plug/host.ts';
@@ -20,6 +20,7 @@ export class TestHost implements PlugHost {
   readonly closed: Port[] = [];
   readonly told: string[] = [];
   readonly refused: string[] = [];
+  readonly drainedPorts: Port[] = [];
   readonly offloads: number[] = []; // per frame received: first word of its offload header, or 0
   isManual = false;
   isHub = false;
@@ -59,6 +60,10 @@ export class TestHost implements PlugHost {
     });
   }
 
+  drained(port: Port): void {
+    this.drainedPorts.push(port);
+  }
+
   /** One breath over all ports, until none has more. */
   breath(): void {
     for (const port of [...this.ports]) {
@@ -75,11 +80,13 @@ export class TestHost implements PlugHost {
     const at = this.burst.at[n]!;
     const length = this.burst.length[n]!;
     const offload = this.burst.offload[n]!;
+    port.counters.rxFrames++;
+    port.counters.rxBytes += length;
     this.frames(port).push(Buffer.from(this.slab.bytes.slice(at, at + length)));
     this.offloads.push(offload === PLAIN ? 0 : this.slab.view.getUint32(offload));
     if (!this.isHub) return;
     for (const other of this.ports) {
-      if (other !== port) other.queue(at, length, other.takesOffload ? offload : PLAIN);
+      if (other !== port) count(other, other.queue(at, length, other.takesOffload ? offload : PLAIN));
     }
   }
 
@@ -101,7 +108,7 @@ export class TestHost implements PlugHost {
       }
       at += 4;
       this.slab.bytes.set(frame, at);
-      drops.push(port.queue(at, frame.length, PLAIN));
+      drops.push(count(port, port.queue(at, frame.length, PLAIN)));
       at += frame.length;
     }
     port.flush(this.nowUs());
@@ -113,10 +120,16 @@ export class TestHost implements PlugHost {
     const at = this.cell + 32;
     this.slab.bytes.set(header, this.cell);
     this.slab.bytes.set(frame, at);
-    const drop = port.queue(at, frame.length, this.cell);
+    const drop = count(port, port.queue(at, frame.length, this.cell));
     port.flush(this.nowUs());
     return drop;
   }
+}
+
+/** Counts as the engine does what a port did not take. */
+function count(port: Port, drop: Drop): Drop {
+  if (drop !== Drop.None) port.counters.drops.add(drop);
+  return drop;
 }
 
 /** A frame from station `n`, its payload filled with `n`. */

@@ -4,6 +4,7 @@ import { request } from 'node:http';
 import { afterEach, describe, expect, test } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { Drop } from '../../core/drop.ts';
+import type { MessagePort } from '../../plug/message-port.io.ts';
 import type { NodePlug } from '../../plug/node-plug.ts';
 import { openNodePlug } from '../../plug/node-plugs.io.ts';
 import { parseVnl } from '../../plug/vnl.ts';
@@ -170,6 +171,7 @@ describe('a listener', () => {
     expect(isHeld).toBe(true);
     a.socket.resume();
     await until(() => a.frames.length === port.counters.txFrames, 'all that was taken');
+    expect(host.drainedPorts).toContain(port);
   });
 
   test('pauses a peer that sends more than is received, and loses nothing', async () => {
@@ -186,6 +188,19 @@ describe('a listener', () => {
     expect(port.counters.drops.total()).toBe(0);
     expect(host.frames(port).every((bytes, n) => bytes.equals(frame(n, 1000)))).toBe(true);
   });
+});
+
+test('a port that the engine pauses stops its peer, and goes on where it was', async () => {
+  const host = new TestHost();
+  const a = await visit(urlOf(await plug('ws://127.0.0.1:0/listen/open', host)));
+  await until(() => host.ports.length === 1, 'a port');
+  const port = host.ports[0] as MessagePort;
+  port.pause(true);
+  for (let n = 0; n < 10_000; n++) a.socket.send(frame(n, 1000));
+  for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
+  expect(host.frames(port).length).toBeLessThan(1000);
+  port.pause(false);
+  await until(() => host.frames(port).length === 10_000, 'all frames');
 });
 
 describe('a client', () => {
