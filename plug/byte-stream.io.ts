@@ -51,6 +51,7 @@ export class ByteStreamPort implements Port {
   private link: Link | undefined;
   private hasEnded = '';
   private canWrite = false;
+  private isPaused = false;
   private isClosed = false;
 
   constructor(options: { host: PlugHost; framing: Framing; queueBytesMax: number }) {
@@ -88,6 +89,7 @@ export class ByteStreamPort implements Port {
   /** Starts on a new stream, which must be connected. The one before must be closed. */
   attach(link: Link): void {
     const { input, output } = link;
+    this.clear(); // no record goes on in another stream
     this.link = link;
     this.canWrite = true;
     this.hasEnded = '';
@@ -96,9 +98,10 @@ export class ByteStreamPort implements Port {
     input.on('end', () => this.onEnd(link, 'the peer closed it'));
     input.on('error', (error) => this.onEnd(link, error.message));
     input.on('close', () => this.onEnd(link, 'closed'));
-    output.on('drain', () => this.link === link && this.host.wake(this));
+    output.on('drain', () => this.onDrain(link));
     output.on('error', () => this.stopWriting(link));
     output.on('close', () => this.stopWriting(link));
+    if (this.isPaused) input.pause();
     if (link.hello) output.write(this.record(link.hello.hello()));
     this.host.wake(this);
   }
@@ -107,11 +110,8 @@ export class ByteStreamPort implements Port {
     const { link } = this;
     if (!link || this.reader.error !== Drop.None) return false;
     this.fill(link);
-    const first = burst.count;
     const consumed = this.reader.parse(this.block + this.start, this.end - this.start, burst);
     this.start += consumed;
-    this.counters.rxFrames += burst.count - first;
-    for (let n = first; n < burst.count; n++) this.counters.rxBytes += burst.length[n]!;
     if (this.reader.dropped > 0) {
       this.counters.drops.add(Drop.RxOffload, this.reader.dropped);
       this.reader.dropped = 0;
@@ -129,13 +129,13 @@ export class ByteStreamPort implements Port {
   }
 
   queue(at: number, length: number, offload: number): Drop {
-    if (!this.link || !this.canWrite) return this.drop(Drop.TxError);
+    if (!this.link || !this.canWrite) return Drop.TxError;
     const isRich = this.takesOffload;
-    if (length > this.frameBytesMax) return this.drop(Drop.TxTooLong);
-    if (offload !== PLAIN && !isRich) return this.drop(Drop.TxError);
+    if (length > this.frameBytesMax) return Drop.TxTooLong;
+    if (offload !== PLAIN && !isRich) return Drop.TxError;
     const bytes = this.prefixBytes + length + (isRich ? OFFLOAD_BYTES : 0);
     const held = this.link.output.writableLength + this.txBytes;
-    if (this.txCount === FRAMES_MAX || held + bytes > this.queueBytesMax) return this.drop(Drop.TxFull);
+    if (this.txCount === FRAMES_MAX || held + bytes > this.queueBytesMax) return Drop.TxFull;
     const n = this.txCount++;
     this.txAt[n] = at;
     this.txLength[n] = length;
@@ -154,7 +154,18 @@ export class ByteStreamPort implements Port {
       this.txBytes = 0;
     }
     if (link.hello?.startDue) this.sendStart(link, link.hello);
-    return !this.canWrite || link.output.writableLength <= this.queueBytesMax / 2;
+    // Below its mark a stream says nothing when it drains, so above it only may we wait for that.
+    return (
+      !this.canWrite ||
+      link.output.writableLength <= Math.max(this.queueBytesMax / 2, link.output.writableHighWaterMark)
+    );
+  }
+
+  /** Stops or restarts the stream; what came before still is received. */
+  pause(isPaused: boolean): void {
+    this.isPaused = isPaused;
+    if (isPaused) this.link?.input.pause();
+    else if (this.pending.length === 0) this.link?.input.resume();
   }
 
   /** Gives up its memory. The streams are the owner's to end. */
@@ -167,9 +178,10 @@ export class ByteStreamPort implements Port {
     this.host.slab.release(this.block, this.blockBytes);
   }
 
-  private drop(reason: Drop): Drop {
-    this.counters.drops.add(reason);
-    return reason;
+  private onDrain(link: Link): void {
+    if (this.link !== link) return;
+    this.host.drained?.(this);
+    this.host.wake(this);
   }
 
   private onData(chunk: Buffer): void {
@@ -201,7 +213,7 @@ export class ByteStreamPort implements Port {
       if (copied === chunk.length) this.pending.shift();
       else this.pending[0] = chunk.subarray(copied);
     }
-    if (this.pending.length === 0) link.input.resume();
+    if (this.pending.length === 0 && !this.isPaused) link.input.resume();
   }
 
   /** Everything queued, in one buffer: Node writes later, and the slab will have other frames then. */

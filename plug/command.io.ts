@@ -17,22 +17,15 @@ const GRACE_MS = 2_000; // between asking a child to end and ending it
 export function openCommand(vnl: Vnl, host: PlugHost, hooks: NodePlugHooks): NodePlug {
   const port = new ByteStreamPort({ host, framing: 'u16', queueBytesMax: QUEUE_BYTES });
   let child: ChildProcess | undefined;
+  let told = '';
+  const lost = (why: string): void => {
+    const text = `cmd: ${vnl.address}: ${why}`;
+    if (text !== told) host.tell(port, text);
+    told = text;
+    redial.lost();
+  };
   const redial = new Redial(host, () => {
-    const started = spawn(vnl.address, vnl.words, { stdio: ['pipe', 'pipe', 'inherit'] });
-    child = started;
-    let isOver = false;
-    const over = (why: string): void => {
-      if (isOver) return;
-      isOver = true;
-      end(started);
-      host.tell(port, `cmd: ${vnl.address}: ${why}`);
-      redial.lost();
-    };
-    started.once('error', (error) => over(reason(error)));
-    started.once('spawn', () => {
-      redial.up();
-      port.attach({ input: started.stdout!, output: started.stdin!, hello: undefined, closed: over });
-    });
+    child = run(vnl, port, () => redial.up(), lost);
   });
   hooks.onPort(port);
   redial.start();
@@ -44,6 +37,36 @@ export function openCommand(vnl: Vnl, host: PlugHost, hooks: NodePlugHooks): Nod
       if (child) end(child);
     },
   };
+}
+
+/** Starts the command. `lost` is called once, when the child is gone and everything that it had said was received. */
+function run(vnl: Vnl, port: ByteStreamPort, up: () => void, lost: (why: string) => void): ChildProcess {
+  const child = spawn(vnl.address, vnl.words, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const { stdin, stdout } = child;
+  let status = '';
+  let isSilent = false;
+  const look = (): void => {
+    if (status !== '' && isSilent) lost(status);
+  };
+  child.once('error', (error) => {
+    if (child.pid === undefined) lost(reason(error));
+  });
+  child.once('exit', (code, signal) => {
+    status = signal ? `ended by ${signal}` : `ended with status ${code}`;
+    // A grandchild may still hold the pipe.
+    if (!isSilent) setTimeout(() => stdout.destroy(), GRACE_MS).unref();
+    look();
+  });
+  child.once('spawn', () => {
+    up();
+    const closed = (): void => {
+      isSilent = true;
+      end(child);
+      look();
+    };
+    port.attach({ input: stdout, output: stdin, hello: undefined, closed });
+  });
+  return child;
 }
 
 /** Its input ends, it is asked to end, and then made to. */

@@ -10,6 +10,8 @@ export interface PlugHost {
   nowUs(): number;
   /** Says that `port` has frames (or can send again): the engine calls `receive` and `flush` soon, never from within. */
   wake(port: Port): void;
+  /** Says that `port`, whose `flush` had returned false, sent what it held: its ingress may go on. */
+  drained?(port: Port): void;
   /** A fact for the operator, one line: connected, lost, refused. Never called per frame. */
   tell(port: Port, text: string): void;
 }

@@ -41,7 +41,8 @@ export class MessagePort implements Port {
   private readCount = 0; // frames of the other side
   private readNext = 0;
   private readAt = 0;
-  private isPaused = false;
+  private isFull = false; // the side that is filled is half full
+  private isPaused = false; // by the engine
   private readonly txAt = new Int32Array(FRAMES_MAX);
   private readonly txLength = new Int32Array(FRAMES_MAX);
   private txCount = 0;
@@ -74,8 +75,10 @@ export class MessagePort implements Port {
     this.txCount = 0;
     this.txBytes = 0;
     this.medium = medium;
-    this.isPaused = false;
-    if (medium) this.host.wake(this);
+    this.isFull = false;
+    if (!medium) return;
+    if (this.isPaused) medium.pause(true);
+    this.host.wake(this);
   }
 
   /** Takes a message that arrived. Empty ones are ignored. */
@@ -90,8 +93,8 @@ export class MessagePort implements Port {
     this.fillBytes += HEADROOM_BYTES;
     this.slabBytes.set(message, this.block + this.filling * SIDE_BYTES + this.fillBytes);
     this.fillBytes += length;
-    if (!this.isPaused && (this.fillBytes > SIDE_BYTES / 2 || this.fillCount > FRAMES_MAX / 2)) {
-      this.isPaused = true;
+    if (!this.isFull && (this.fillBytes > SIDE_BYTES / 2 || this.fillCount > FRAMES_MAX / 2)) {
+      this.isFull = true;
       this.medium?.pause(true);
     }
     this.host.wake(this);
@@ -104,17 +107,15 @@ export class MessagePort implements Port {
       const length = lengths[this.readNext++]!;
       burst.push(this.readAt + HEADROOM_BYTES, length, PLAIN);
       this.readAt += HEADROOM_BYTES + length;
-      this.counters.rxFrames++;
-      this.counters.rxBytes += length;
     }
     return this.readNext < this.readCount || this.fillCount > 0;
   }
 
   queue(at: number, length: number, offload: number): Drop {
-    if (!this.medium || offload !== PLAIN) return this.drop(Drop.TxError);
-    if (length > this.frameBytesMax) return this.drop(Drop.TxTooLong);
+    if (!this.medium || offload !== PLAIN) return Drop.TxError;
+    if (length > this.frameBytesMax) return Drop.TxTooLong;
     const held = this.medium.queuedBytes() + this.txBytes;
-    if (this.txCount === FRAMES_MAX || held + length > this.queueBytesMax) return this.drop(Drop.TxFull);
+    if (this.txCount === FRAMES_MAX || held + length > this.queueBytesMax) return Drop.TxFull;
     const n = this.txCount++;
     this.txAt[n] = at;
     this.txLength[n] = length;
@@ -145,7 +146,14 @@ export class MessagePort implements Port {
   drained(): void {
     if (!this.isHeld || !this.medium || this.medium.queuedBytes() > this.queueBytesMax / 2) return;
     this.isHeld = false;
+    this.host.drained?.(this);
     this.host.wake(this);
+  }
+
+  /** Stops or restarts what arrives, where the medium can. */
+  pause(isPaused: boolean): void {
+    this.isPaused = isPaused;
+    if (!this.isFull) this.medium?.pause(isPaused);
   }
 
   close(): void {
@@ -158,11 +166,6 @@ export class MessagePort implements Port {
     this.host.slab.release(this.block, 2 * SIDE_BYTES);
   }
 
-  private drop(reason: Drop): Drop {
-    this.counters.drops.add(reason);
-    return reason;
-  }
-
   private turn(): void {
     this.readAt = this.block + this.filling * SIDE_BYTES;
     this.readCount = this.fillCount;
@@ -170,9 +173,8 @@ export class MessagePort implements Port {
     this.filling = this.filling === 0 ? 1 : 0;
     this.fillCount = 0;
     this.fillBytes = 0;
-    if (this.isPaused) {
-      this.isPaused = false;
-      this.medium?.pause(false);
-    }
+    if (!this.isFull) return;
+    this.isFull = false;
+    if (!this.isPaused) this.medium?.pause(false);
   }
 }

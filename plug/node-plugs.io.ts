@@ -6,6 +6,7 @@ import { openUdp } from './datagram.io.ts';
 import type { PlugHost } from './host.ts';
 import type { NodePlug, NodePlugHooks } from './node-plug.ts';
 import { NullPort } from './null.ts';
+import { openPcap } from './pcap.io.ts';
 import { openStreamClient, openStreamListener } from './stream.io.ts';
 import { isListener, type Vnl } from './vnl.ts';
 import { openWebSocketClient, openWebSocketListener } from './websocket.io.ts';
@@ -26,6 +27,7 @@ const openers: Readonly<Record<string, Open>> = {
   udp: openUdp,
   cmd: openCommand,
   stdio: (_vnl, host, hooks) => openStdio(host, hooks),
+  pcap: openPcap,
   null: openNull,
 };
 

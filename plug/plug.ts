@@ -14,8 +14,9 @@
 // Node's loop and say `wake` when something arrived; the engine then breathes. Ports on system calls live beside them.
 //
 // Memory is bounded per port: a block of the slab for what arrives (then the peer is paused, or, where it cannot be, frames
-// are dropped as NoMemory) and `queue=` bytes for what a slow peer has not taken (then TxFull). A port counts its own drops,
-// also those that `queue` returns. Between two wefts a stream carries rich records: an offload header before each frame
+// are dropped as NoMemory) and `queue=` bytes for what a slow peer has not taken (then TxFull). The engine
+// counts what `receive` brought and the drops that `queue` returns; a port counts what the host took and what was lost
+// besides. Between two wefts a stream carries rich records: an offload header before each frame
 // and super-frames up to 64 KiB; only after both ends proved that nobody is between them, so no other peer sees one.
 //
 // Secure by default: listeners bind loopback or a socket of mode 0600, WebSockets need a token and check Host and Origin, TLS

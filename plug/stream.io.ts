@@ -55,7 +55,7 @@ export function tlsOptions(vnl: Vnl, isServer: boolean): tls.SecureContextOption
 }
 
 /** The pinned SHA-256 fingerprint of the peer's certificate as upper-case hex, or undefined. Throws `UsageError`. */
-export function pinOf(vnl: Vnl): string | undefined {
+function pinOf(vnl: Vnl): string | undefined {
   const text = vnl.options.get('fingerprint');
   if (text === undefined) return undefined;
   const hex = text
@@ -67,7 +67,7 @@ export function pinOf(vnl: Vnl): string | undefined {
 }
 
 /** True if the peer's certificate is the pinned one. */
-export const hasPin = (socket: tls.TLSSocket, pin: string): boolean =>
+const hasPin = (socket: tls.TLSSocket, pin: string): boolean =>
   socket.getPeerX509Certificate()?.fingerprint256.replaceAll(':', '') === pin;
 
 /** Opens a connecting plug. One port, there at once, that survives reconnections unless `once`. */
@@ -75,7 +75,7 @@ export function openStreamClient(vnl: Vnl, host: PlugHost, hooks: NodePlugHooks)
   const address = socketAddress(vnl);
   const label = `${vnl.scheme}://${vnl.address}`;
   const port = new ByteStreamPort({ host, framing: 'u32', queueBytesMax: bytesOption(vnl, 'queue', QUEUE_BYTES) });
-  const dial = vnl.scheme === 'tls' ? tlsDial(vnl, address) : () => net.connect(address);
+  const dial = dialer(vnl, address, vnl.scheme === 'tls');
   let socket: net.Socket | undefined;
   let told = '';
   const tell = (text: string): void => {
@@ -95,26 +95,11 @@ export function openStreamClient(vnl: Vnl, host: PlugHost, hooks: NodePlugHooks)
     hooks.onPortClosed(port);
   };
   const redial = new Redial(host, () => {
-    const dialled = dial();
-    socket = dialled;
-    let why = 'closed';
-    dialled.on('error', (error) => {
-      why = reason(error);
-    });
-    const failed = (): void => lost(why);
-    dialled.once('close', failed);
-    dialled.once(vnl.scheme === 'tls' ? 'secureConnect' : 'connect', () => {
-      const pin = pinOf(vnl);
-      if (pin !== undefined && !hasPin(dialled as tls.TLSSocket, pin)) {
-        why = 'the certificate is not the one pinned by fingerprint=';
-        dialled.destroy();
-        return;
-      }
-      dialled.off('close', failed);
+    socket = dial((connected) => {
       redial.up();
       tell(`${label}: connected`);
-      attach(port, dialled, vnl, lost);
-    });
+      attach(port, connected, vnl, lost);
+    }, lost);
   });
   hooks.onPort(port);
   redial.start();
@@ -241,18 +226,37 @@ function helloFor(socket: net.Socket): CableHello {
   });
 }
 
-function tlsDial(vnl: Vnl, address: SocketAddress): () => tls.TLSSocket {
-  const options = { ...tlsOptions(vnl, false), ...tlsTrust(vnl, 'host' in address ? address.host : '') };
-  return () => {
-    const socket = tls.connect({ ...address, ...options });
-    socket.setTimeout(HANDSHAKE_MS, () => socket.destroy(new Error('no handshake in 10 s')));
-    socket.once('secureConnect', () => socket.setTimeout(0));
+type Dial = (ready: (socket: net.Socket) => void, lost: (why: string) => void) => net.Socket;
+
+/** Makes connections. Each is `ready` when it is connected and its peer's certificate was verified, or `lost`: one of both, once. */
+export function dialer(vnl: Vnl, address: SocketAddress, isTls: boolean): Dial {
+  const pin = pinOf(vnl);
+  const options = isTls ? { ...tlsOptions(vnl, false), ...tlsTrust(vnl, 'host' in address ? address.host : '') } : {};
+  return (ready, lost) => {
+    const socket = isTls ? tls.connect({ ...address, ...options }) : net.connect(address);
+    let why = '';
+    const failed = (): void => lost(why || 'closed');
+    socket.on('error', (error) => {
+      why ||= reason(error);
+    });
+    socket.once('close', failed);
+    if (isTls) socket.setTimeout(HANDSHAKE_MS, () => socket.destroy(new Error('no handshake in 10 s')));
+    socket.once(isTls ? 'secureConnect' : 'connect', () => {
+      socket.setTimeout(0);
+      if (pin !== undefined && !hasPin(socket as tls.TLSSocket, pin)) {
+        why = 'the certificate is not the one pinned by fingerprint=';
+        socket.destroy();
+        return;
+      }
+      socket.off('close', failed);
+      ready(socket);
+    });
     return socket;
   };
 }
 
 /** How a client checks its server: by name and CA, or by the pin alone. */
-export function tlsTrust(vnl: Vnl, host: string): { servername?: string; rejectUnauthorized: boolean } {
+function tlsTrust(vnl: Vnl, host: string): { servername?: string; rejectUnauthorized: boolean } {
   const servername = vnl.options.get('servername') ?? (net.isIP(host) === 0 ? host : undefined);
   return { ...(servername !== undefined && { servername }), rejectUnauthorized: pinOf(vnl) === undefined };
 }

@@ -5,15 +5,14 @@ import * as http from 'node:http';
 import * as https from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { TLSSocket } from 'node:tls';
 import { WebSocket, WebSocketServer } from 'ws';
 import { Drop } from '../core/drop.ts';
-import { formatHostPort, parseHostPort } from './address.ts';
+import { formatHostPort, type HostPort, parseHostPort } from './address.ts';
 import type { PlugHost } from './host.ts';
 import { type Medium, MessagePort } from './message-port.io.ts';
 import type { NodePlug, NodePlugHooks } from './node-plug.ts';
 import { Redial } from './redial.io.ts';
-import { hasPin, listen, pinOf, reason, tlsOptions, tlsTrust } from './stream.io.ts';
+import { dialer, listen, reason, tlsOptions } from './stream.io.ts';
 import { bytesOption, intOption, type Vnl } from './vnl.ts';
 import { type DoorRules, refuse } from './websocket-door.ts';
 
@@ -24,11 +23,12 @@ const TEXT_BYTES_MAX = 256;
 const PING_MS = 30_000;
 const HANDSHAKE_MS = 10_000;
 const TOKEN_BYTES = 16;
+const CLIENT = { perMessageDeflate: false, maxPayload: MESSAGE_BYTES_MAX, handshakeTimeout: HANDSHAKE_MS };
 const TOO_LONG = 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH';
 
 /** Opens a connecting plug. One port, there at once, that survives reconnections unless `once`. */
 export function openWebSocketClient(vnl: Vnl, host: PlugHost, hooks: NodePlugHooks): NodePlug {
-  const options = clientOptions(vnl);
+  const dial = dialer(vnl, hostPortOf(vnl), vnl.scheme === 'wss');
   const url = new URL(`${vnl.scheme}://${vnl.address}`);
   const label = `${vnl.scheme}://${vnl.address.split('?')[0]}`; // a query may hold a token
 
@@ -36,6 +36,7 @@ export function openWebSocketClient(vnl: Vnl, host: PlugHost, hooks: NodePlugHoo
   if (token !== undefined) url.searchParams.set('token', token);
   const port = new MessagePort({ host, queueBytesMax: bytesOption(vnl, 'queue', QUEUE_BYTES) });
   let socket: WebSocket | undefined;
+  let early: Socket | undefined; // connected, but not yet a WebSocket
   let told = '';
   const tell = (text: string): void => {
     if (text !== told) host.tell(port, text);
@@ -52,29 +53,25 @@ export function openWebSocketClient(vnl: Vnl, host: PlugHost, hooks: NodePlugHoo
     port.close();
     hooks.onPortClosed(port);
   };
-  const redial = new Redial(host, () => {
-    const dialled = new WebSocket(url, options);
-    socket = dialled;
-    let raw: Duplex | undefined;
-    let why = 'closed';
-    dialled.on('upgrade', (response) => {
-      raw = response.socket;
-      const pin = pinOf(vnl);
-      if (pin === undefined || hasPin(response.socket as TLSSocket, pin)) return;
-      why = 'the certificate is not the one pinned by fingerprint=';
-      dialled.terminate();
-    });
+  const upgrade = (raw: Socket): void => {
+    const dialled = new WebSocket(url, { ...CLIENT, createConnection: () => raw });
+    let why = '';
     dialled.on('error', (error) => {
-      why = reason(error);
+      why ||= reason(error);
     });
     dialled.once('open', () => {
       redial.up();
       tell(`${label}: connected`);
-      serve(dialled, raw!, port);
+      serve(dialled, raw, port);
     });
     dialled.once('close', () => {
-      if (socket === dialled) lost(why);
+      if (socket === dialled) lost(why || 'closed');
     });
+    socket = dialled;
+  };
+  // The request may hold a token: it is sent when the server has been verified.
+  const redial = new Redial(host, () => {
+    early = dial(upgrade, lost);
   });
   hooks.onPort(port);
   redial.start();
@@ -86,6 +83,8 @@ export function openWebSocketClient(vnl: Vnl, host: PlugHost, hooks: NodePlugHoo
       socket = undefined;
       port.close();
       last?.terminate();
+      early?.removeAllListeners('close');
+      early?.destroy();
     },
   };
 }
@@ -93,12 +92,15 @@ export function openWebSocketClient(vnl: Vnl, host: PlugHost, hooks: NodePlugHoo
 /** Opens a listening plug: one port per peer. Rejects if the address cannot be had. */
 export async function openWebSocketListener(vnl: Vnl, host: PlugHost, hooks: NodePlugHooks): Promise<NodePlug> {
   const slash = vnl.address.indexOf('/');
-  const at = parseHostPort(slash < 0 ? vnl.address : vnl.address.slice(0, slash), vnl.scheme);
-  const bindTo = { host: at.host === '' ? '127.0.0.1' : at.host, port: at.port };
+  const path = slash < 0 ? undefined : vnl.address.slice(slash);
+  const bindTo = hostPortOf(vnl);
   const token = vnl.options.has('open')
     ? undefined
     : (vnl.options.get('token') ?? randomBytes(TOKEN_BYTES).toString('hex'));
-  const server = vnl.scheme === 'wss' ? https.createServer(tlsOptions(vnl, true)) : http.createServer();
+  const server =
+    vnl.scheme === 'wss'
+      ? https.createServer({ ...tlsOptions(vnl, true), handshakeTimeout: HANDSHAKE_MS })
+      : http.createServer();
   server.headersTimeout = HANDSHAKE_MS;
   const clientsMax = intOption(vnl, 'clients', CLIENTS_MAX);
   server.maxConnections = clientsMax + 16; // some who are still at the door
@@ -113,7 +115,7 @@ export async function openWebSocketListener(vnl: Vnl, host: PlugHost, hooks: Nod
   );
   const hall = new Hall(vnl, host, hooks, clientsMax, rules);
   server.on('upgrade', (request, socket, head) => hall.arrive(request, socket, head));
-  const where = `${vnl.scheme}://${formatHostPort({ host: bindTo.host, port: portOf(server) })}${slash < 0 ? '/' : vnl.address.slice(slash)}`;
+  const where = `${vnl.scheme}://${formatHostPort({ host: bindTo.host, port: portOf(server) })}${path ?? '/'}`;
   const secret = token !== undefined && !vnl.options.has('token') ? `?token=${token}` : '';
   return {
     describe: () => `${where}${secret} listening, ${hall.size} connected`,
@@ -265,12 +267,11 @@ function medium(socket: WebSocket, raw: Duplex, port: MessagePort): Medium {
   };
 }
 
-function clientOptions(vnl: Vnl): ConstructorParameters<typeof WebSocket>[2] {
-  const common = { perMessageDeflate: false, maxPayload: MESSAGE_BYTES_MAX, handshakeTimeout: HANDSHAKE_MS };
-  if (vnl.scheme === 'ws') return common;
+/** The transport address before the path; without a host it is loopback. */
+function hostPortOf(vnl: Vnl): HostPort {
   const slash = vnl.address.indexOf('/');
-  const { host } = parseHostPort(slash < 0 ? vnl.address : vnl.address.slice(0, slash), vnl.scheme);
-  return { ...common, ...tlsOptions(vnl, false), ...tlsTrust(vnl, host) };
+  const { host, port } = parseHostPort(slash < 0 ? vnl.address : vnl.address.slice(0, slash), vnl.scheme);
+  return { host: host === '' ? '127.0.0.1' : host, port };
 }
 
 function portOf(server: http.Server): number {

@@ -1,10 +1,11 @@
 // A tiny engine for tests of plugs: it joins all of its ports as a hub would, or just keeps what they receive.
 
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Burst, PLAIN } from '../../core/burst.ts';
-import type { Drop } from '../../core/drop.ts';
+import { Drop } from '../../core/drop.ts';
 import type { Port } from '../../core/port.ts';
 import { Slab } from '../../core/slab.ts';
 import type { PlugHost } from '../../plug/host.ts';
@@ -19,6 +20,7 @@ export class TestHost implements PlugHost {
   readonly closed: Port[] = [];
   readonly told: string[] = [];
   readonly refused: string[] = [];
+  readonly drainedPorts: Port[] = [];
   readonly offloads: number[] = []; // per frame received: first word of its offload header, or 0
   isManual = false;
   isHub = false;
@@ -58,6 +60,10 @@ export class TestHost implements PlugHost {
     });
   }
 
+  drained(port: Port): void {
+    this.drainedPorts.push(port);
+  }
+
   /** One breath over all ports, until none has more. */
   breath(): void {
     for (const port of [...this.ports]) {
@@ -74,11 +80,13 @@ export class TestHost implements PlugHost {
     const at = this.burst.at[n]!;
     const length = this.burst.length[n]!;
     const offload = this.burst.offload[n]!;
+    port.counters.rxFrames++;
+    port.counters.rxBytes += length;
     this.frames(port).push(Buffer.from(this.slab.bytes.slice(at, at + length)));
     this.offloads.push(offload === PLAIN ? 0 : this.slab.view.getUint32(offload));
     if (!this.isHub) return;
     for (const other of this.ports) {
-      if (other !== port) other.queue(at, length, other.takesOffload ? offload : PLAIN);
+      if (other !== port) count(other, other.queue(at, length, other.takesOffload ? offload : PLAIN));
     }
   }
 
@@ -100,7 +108,7 @@ export class TestHost implements PlugHost {
       }
       at += 4;
       this.slab.bytes.set(frame, at);
-      drops.push(port.queue(at, frame.length, PLAIN));
+      drops.push(count(port, port.queue(at, frame.length, PLAIN)));
       at += frame.length;
     }
     port.flush(this.nowUs());
@@ -112,10 +120,16 @@ export class TestHost implements PlugHost {
     const at = this.cell + 32;
     this.slab.bytes.set(header, this.cell);
     this.slab.bytes.set(frame, at);
-    const drop = port.queue(at, frame.length, this.cell);
+    const drop = count(port, port.queue(at, frame.length, this.cell));
     port.flush(this.nowUs());
     return drop;
   }
+}
+
+/** Counts as the engine does what a port did not take. */
+function count(port: Port, drop: Drop): Drop {
+  if (drop !== Drop.None) port.counters.drops.add(drop);
+  return drop;
 }
 
 /** A frame from station `n`, its payload filled with `n`. */
@@ -138,7 +152,7 @@ export function record(frame: Uint8Array, prefixBytes = 4): Buffer {
 }
 
 /** Waits, looking every few milliseconds, until `isTrue`; fails after `msMax` saying what was waited for. */
-export async function until(isTrue: () => boolean, what: string, msMax = 10_000): Promise<void> {
+export async function until(isTrue: () => boolean, what: string, msMax = 4_500): Promise<void> {
   const deadline = performance.now() + msMax;
   while (!isTrue()) {
     if (performance.now() > deadline) throw new Error(`waited ${msMax} ms for: ${what}`);
@@ -154,4 +168,13 @@ export function tempDir(): { path: string; file(name: string): string; remove():
     file: (name) => join(path, name),
     remove: () => rmSync(path, { recursive: true, force: true }),
   };
+}
+
+/** Skips the test, or fails it where nothing may be skipped, if `program` is not installed. */
+export function needs(ctx: { skip(reason: string): void }, program: string, why?: string): void {
+  const { error } = spawnSync(program, ['--version'], { stdio: 'ignore' });
+  const reason = error ? `${program} is not installed` : why;
+  if (reason === undefined) return;
+  if (process.env.WEFT_NO_SKIP) throw new Error(reason);
+  ctx.skip(reason);
 }

@@ -1,7 +1,7 @@
-import { execFileSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import * as dgram from 'node:dgram';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { PassThrough } from 'node:stream';
 import { afterEach, describe, expect, test } from 'vitest';
 import { Drop } from '../../core/drop.ts';
@@ -9,7 +9,7 @@ import { openStdio } from '../../plug/command.io.ts';
 import type { NodePlug } from '../../plug/node-plug.ts';
 import { openNodePlug } from '../../plug/node-plugs.io.ts';
 import { parseVnl } from '../../plug/vnl.ts';
-import { frame, record, TestHost, tempDir, until } from '../kit/test-host.ts';
+import { frame, needs, record, TestHost, tempDir, until } from '../kit/test-host.ts';
 
 const open: NodePlug[] = [];
 let dir = tempDir();
@@ -75,6 +75,15 @@ describe('cmd', () => {
     const port = host.ports[0]!;
     await until(() => host.frames(port).length === 2, 'a frame from each of two');
     expect([host.ports, host.told.length > 0]).toEqual([[port], true]);
+  });
+
+  test('tells how it ended, and joins no half record of one run to the next', async () => {
+    const host = new TestHost();
+    await plug(script('process.stdout.write(Buffer.from([0, 2, 7, 7, 0, 9, 1]), () => process.exit(3))'), host);
+    const port = host.ports[0]!;
+    await until(() => host.frames(port).length === 3, 'a frame from each of three');
+    expect(host.frames(port)).toEqual(Array.from({ length: 3 }, () => Buffer.from([7, 7])));
+    expect(host.told).toEqual([expect.stringContaining('ended with status 3')]);
   });
 
   test('tells once why it cannot start, and goes on trying', async () => {
@@ -182,14 +191,8 @@ test('a plug that needs more than the event loop is refused by name', async () =
 });
 
 test('vde_plug understands our 16-bit framing', async (ctx) => {
-  try {
-    execFileSync('sh', ['-c', 'command -v vde_plug vde_switch'], { stdio: 'ignore' });
-  } catch {
-    if (process.env.WEFT_NO_SKIP) throw new Error('vde_plug is not installed');
-    ctx.skip('vde_plug is not installed');
-  }
-  const { spawn } = await import('node:child_process');
-  const { existsSync } = await import('node:fs');
+  needs(ctx, 'vde_plug');
+  needs(ctx, 'vde_switch');
   const ctl = dir.file('ctl');
   const control = spawn('vde_switch', ['-s', ctl, '-M', dir.file('mgmt')], { stdio: ['pipe', 'ignore', 'ignore'] });
   try {

@@ -1,13 +1,14 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import * as net from 'node:net';
-import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { UsageError } from '../../core/assert.ts';
 import { Drop } from '../../core/drop.ts';
+import type { ByteStreamPort } from '../../plug/byte-stream.io.ts';
 import type { NodePlug } from '../../plug/node-plug.ts';
 import { openNodePlug } from '../../plug/node-plugs.io.ts';
 import { parseVnl } from '../../plug/vnl.ts';
-import { frame, record, TestHost, tempDir, until } from '../kit/test-host.ts';
+import { frame, needs, record, TestHost, tempDir, until } from '../kit/test-host.ts';
 
 const open: NodePlug[] = [];
 const sockets: net.Socket[] = [];
@@ -208,6 +209,7 @@ describe('a plain peer', () => {
     socket.resume();
     await until(() => got.bytes.length === port.counters.txFrames * 1518, 'all that was taken');
     expect(port.flush(0)).toBe(true);
+    expect(host.drainedPorts).toContain(port);
     let at = 0;
     while (at < got.bytes.length) at += 4 + got.bytes.readUInt32BE(at);
     expect(at).toBe(got.bytes.length);
@@ -229,6 +231,22 @@ describe('a plain peer', () => {
     }, 'all frames');
     expect(host.frames(port).every((bytes, n) => bytes.equals(frame(n, 1000)))).toBe(true);
   });
+});
+
+test('a port that the engine pauses stops its peer, and goes on where it was', async () => {
+  const host = new TestHost();
+  const socket = await dial(await plug('tcp://:0/listen', host));
+  await until(() => host.ports.length === 1, 'a port');
+  const port = host.ports[0] as ByteStreamPort;
+  port.pause(true);
+  const count = 20_000;
+  const all = Buffer.concat(Array.from({ length: count }, (_, n) => record(frame(n, 1000))));
+  const written = new Promise<void>((resolve) => socket.write(all, () => resolve()));
+  for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
+  expect(host.frames(port).length).toBeLessThan(1000);
+  port.pause(false);
+  await written;
+  await until(() => host.frames(port).length === count, 'all frames');
 });
 
 describe('a client', () => {
@@ -322,8 +340,11 @@ describe('tls', () => {
   let fingerprint = '';
   const cert = (name: string) => `${encodeURIComponent(certs.file(`${name}.pem`))}`;
 
+  beforeEach((ctx) => needs(ctx, 'openssl'));
+
   beforeAll((): (() => void) => {
     certs = tempDir();
+    if (spawnSync('openssl', ['version']).error) return () => certs.remove();
     for (const name of ['a', 'b']) {
       execFileSync(
         'openssl',

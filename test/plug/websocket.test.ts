@@ -4,11 +4,12 @@ import { request } from 'node:http';
 import { afterEach, describe, expect, test } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { Drop } from '../../core/drop.ts';
+import type { MessagePort } from '../../plug/message-port.io.ts';
 import type { NodePlug } from '../../plug/node-plug.ts';
 import { openNodePlug } from '../../plug/node-plugs.io.ts';
 import { parseVnl } from '../../plug/vnl.ts';
 import { type DoorRules, refuse } from '../../plug/websocket-door.ts';
-import { frame, TestHost, tempDir, until } from '../kit/test-host.ts';
+import { frame, needs, TestHost, tempDir, until } from '../kit/test-host.ts';
 
 const open: NodePlug[] = [];
 const sockets: WebSocket[] = [];
@@ -170,6 +171,7 @@ describe('a listener', () => {
     expect(isHeld).toBe(true);
     a.socket.resume();
     await until(() => a.frames.length === port.counters.txFrames, 'all that was taken');
+    expect(host.drainedPorts).toContain(port);
   });
 
   test('pauses a peer that sends more than is received, and loses nothing', async () => {
@@ -186,6 +188,19 @@ describe('a listener', () => {
     expect(port.counters.drops.total()).toBe(0);
     expect(host.frames(port).every((bytes, n) => bytes.equals(frame(n, 1000)))).toBe(true);
   });
+});
+
+test('a port that the engine pauses stops its peer, and goes on where it was', async () => {
+  const host = new TestHost();
+  const a = await visit(urlOf(await plug('ws://127.0.0.1:0/listen/open', host)));
+  await until(() => host.ports.length === 1, 'a port');
+  const port = host.ports[0] as MessagePort;
+  port.pause(true);
+  for (let n = 0; n < 10_000; n++) a.socket.send(frame(n, 1000));
+  for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
+  expect(host.frames(port).length).toBeLessThan(1000);
+  port.pause(false);
+  await until(() => host.frames(port).length === 10_000, 'all frames');
 });
 
 describe('a client', () => {
@@ -230,7 +245,8 @@ describe('a client', () => {
   });
 });
 
-test('wss: carries frames to a server known by its CA, and refuses one that is not', async () => {
+test('wss: carries frames to a server known by its CA, and refuses one that is not', async (ctx) => {
+  needs(ctx, 'openssl');
   const certs = tempDir();
   const [pem, key] = [certs.file('a.pem'), certs.file('a.key')];
   const subject = ['-subj', '/CN=a', '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', pem];
@@ -238,15 +254,16 @@ test('wss: carries frames to a server known by its CA, and refuses one that is n
   execFileSync('openssl', [...kind, ...subject], { stdio: 'ignore' });
   const quoted = (file: string) => encodeURIComponent(file);
   const host = new TestHost();
-  const url = urlOf(await plug(`wss://127.0.0.1:0/listen/open/cert=${quoted(pem)}/key=${quoted(key)}`, host));
-  await plug(`${url}ca=${quoted(pem)}`, host);
+  const url = urlOf(await plug(`wss://127.0.0.1:0/listen/cert=${quoted(pem)}/key=${quoted(key)}/token=right`, host));
+  await plug(`${url}ca=${quoted(pem)}/token=right`, host);
   await until(() => host.ports.length === 2, 'connected');
   const [client, server] = host.ports;
   await until(() => host.send(client!, frame(1))[0] === Drop.None, 'connected');
   await until(() => host.frames(server!).length === 1, 'a frame');
   await plug(url, host);
   await until(() => host.told.some((line) => /CERT/.test(line)), 'refused');
-  await plug(`${url}fingerprint=${'0'.repeat(64)}`, host);
+  await plug(`${url}fingerprint=${'0'.repeat(64)}/token=secret`, host);
   await until(() => host.told.some((line) => /pinned/.test(line)), 'refused');
+  expect(host.refused).toEqual([]); // the request was never sent
   certs.remove();
 });
