@@ -2,6 +2,7 @@
 // Addresses exist only inside namespaces made here.
 
 import { spawnSync } from 'node:child_process';
+import { finallyDo } from './processes.ts';
 import { built, type RunningSwitch, type SwitchUnderTest, startSwitch } from './switches.ts';
 
 const PORTS = 8;
