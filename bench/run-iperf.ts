@@ -23,6 +23,7 @@ interface Way {
   open(): Promise<TwoHosts>;
 }
 
+/** TCP throughput by three ways of putting a program on a network. */
 export const runIperf: Benchmark = {
   name: 'run-iperf',
   about: 'TCP by iperf3: weft run, vdens over vde_switch, the kernel bridge with veth',
