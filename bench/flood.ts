@@ -3,6 +3,7 @@
 import { compare, cpuPerFrame, framesPerSecond, lossPercent } from './kit/compare.ts';
 import type { Benchmark } from './kit/options.ts';
 
+/** Copies of broadcasts, to few and to many ports. */
 export const flood: Benchmark = {
   name: 'flood',
   about: 'broadcasts to 8 and to 32 ports; copies are counted',

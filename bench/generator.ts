@@ -53,8 +53,13 @@ async function measure(job: Job): Promise<Result> {
 }
 
 if (isMainThread) {
-  const job = JSON.parse(process.argv[2] ?? '{}') as Job;
-  process.stdout.write(`${JSON.stringify(await measure(job))}\n`);
+  try {
+    const job = JSON.parse(process.argv[2] ?? '{}') as Job;
+    process.stdout.write(`${JSON.stringify(await measure(job))}\n`);
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n`);
+    process.exitCode = 1;
+  }
 } else {
   work(workerData as ThreadData);
 }

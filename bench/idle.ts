@@ -17,6 +17,7 @@ interface Sample {
   readonly cpuMs: number;
 }
 
+/** Memory, wake-ups and CPU time of both switches while nothing happens. */
 export const idle: Benchmark = {
   name: 'idle',
   about: 'memory and wake-ups of a switch with nothing to do',

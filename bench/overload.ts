@@ -3,6 +3,7 @@
 import { compare, cpuPerFrame, framesPerSecond, lossPercent } from './kit/compare.ts';
 import type { Benchmark } from './kit/options.ts';
 
+/** Delivered and lost frames when the receiver is often late. */
 export const overload: Benchmark = {
   name: 'overload',
   about: 'blocking sender and receiver on one core: delivered and lost',

@@ -3,6 +3,7 @@
 import { compare, cpuPerFrame, framesPerSecond, lossPercent } from './kit/compare.ts';
 import type { Benchmark } from './kit/options.ts';
 
+/** CPU time of a frame at rates below saturation. */
 export const paced: Benchmark = {
   name: 'paced',
   about: 'evenly spaced frames, 20 and 100 thousand a second',

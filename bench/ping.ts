@@ -3,6 +3,7 @@
 import { compare, cpuPerFrame, p50, p99 } from './kit/compare.ts';
 import type { Benchmark } from './kit/options.ts';
 
+/** Round trip times of single frames. */
 export const ping: Benchmark = {
   name: 'ping',
   about: 'round trip of single frames, blocking ends in one thread and in two',

@@ -5,6 +5,7 @@ import type { Benchmark } from './kit/options.ts';
 
 const PORTS = 64;
 
+/** A busy pair among 64 ports, and all to all. */
 export const ports: Benchmark = {
   name: 'ports',
   about: '64 connected ports with one busy pair; 4 ports all to all',

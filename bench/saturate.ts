@@ -3,6 +3,7 @@
 import { compare, cpuPerFrame, framesPerSecond, lossPercent } from './kit/compare.ts';
 import type { Benchmark } from './kit/options.ts';
 
+/** Frames a second and CPU time a frame at full rate. */
 export const saturate: Benchmark = {
   name: 'saturate',
   about: 'one pair of ports at full rate, 64 and 1514 bytes',

@@ -3,6 +3,7 @@
 import { compare, cpuPerFrame, p50, p99 } from './kit/compare.ts';
 import type { Benchmark } from './kit/options.ts';
 
+/** Round trip times beside a port that reads, and one that does not. */
 export const slowPort: Benchmark = {
   name: 'slow-port',
   about: 'a pair pings while a third port sends to a fourth that reads, or has stopped reading',

@@ -10,6 +10,7 @@ import { ratioText, short, table } from './kit/table.ts';
 const RUNS_MIN = 15;
 const SECONDS_MAX = 10;
 
+/** Wall time of a command, and of a switch until it is ready. */
 export const startup: Benchmark = {
   name: 'startup',
   about: '`weft --version` against `node -e 0`; a switch until it is ready',

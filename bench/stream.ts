@@ -3,6 +3,7 @@
 import { type Case, compare, cpuPerFrame, framesPerSecond } from './kit/compare.ts';
 import { type Benchmark, oursOf } from './kit/options.ts';
 
+/** Stream cables of ours against datagrams of theirs. */
 export const stream: Benchmark = {
   name: 'stream',
   about: 'stream cables (ours) against datagrams (theirs), with and without native code',

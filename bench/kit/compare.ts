@@ -30,14 +30,19 @@ export interface Case {
   readonly theirs?: SwitchUnderTest;
 }
 
+/** Delivered frames a second. */
 export const framesPerSecond: Metric = { title: 'frames/s', isRatio: true, of: (r) => r.delivered / r.seconds };
+/** CPU time of the switch for each delivered frame, µs. */
 export const cpuPerFrame: Metric = { title: 'CPU µs/frame', isRatio: true, of: (r) => r.switchNs / 1000 / r.delivered };
+/** Frames sent but not delivered, in hundredths. */
 export const lossPercent: Metric = {
   title: 'loss %',
   isRatio: false,
   of: (r) => Math.max(0, 100 * (1 - r.delivered / r.sent)),
 };
+/** The median round trip, µs. */
 export const p50: Metric = { title: 'RTT p50 µs', isRatio: true, of: (r) => r.p50Us };
+/** The round trip that one ping in a hundred exceeds, µs. */
 export const p99: Metric = { title: 'RTT p99 µs', isRatio: true, of: (r) => r.p99Us };
 
 /** Runs all cases and prints one table. A case that fails is a row without numbers and a line that says why. */

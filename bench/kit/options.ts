@@ -18,6 +18,7 @@ export interface Benchmark {
   run(options: Options): Promise<void>;
 }
 
+/** Bounds and defaults of the command line. */
 export const ROUNDS_DEFAULT = 5;
 export const ROUNDS_MAX = 50;
 export const SECONDS_DEFAULT = 0.7;

@@ -19,6 +19,7 @@ export interface Load {
   close(): Promise<void>;
 }
 
+/** For loads that do not ping. */
 export const NO_RTTS = new Float64Array(0);
 
 /** After so long without a frame, what has not come is lost. */

@@ -4,6 +4,7 @@ import type { Job } from '../kit/job.ts';
 import { DONTWAIT, type Flow, type Inbox, Train } from './batch.ts';
 import type { VdePort } from './vde-port.ts';
 
+/** Every station. */
 export const BROADCAST = Uint8Array.of(255, 255, 255, 255, 255, 255);
 
 const STATIONS_MAX_PER_PORT = 60_000;

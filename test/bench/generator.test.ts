@@ -11,7 +11,7 @@ import { JOB_DEFAULTS, type Job, type Result } from '../../bench/kit/job.ts';
 import { whyNoNative } from '../../sys/libc.io.ts';
 import { ROOT } from '../kit/tidy.ts';
 
-const out = join(ROOT, 'test/out/bench');
+const out = join(ROOT, 'dist/test');
 const generator = join(out, 'bench-generator.mjs');
 const folder = mkdtempSync(join(tmpdir(), 'weft-test-'));
 const dir = join(folder, 'net');
