@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // The command's entry: answers what needs nothing at once, loads the rest when it is asked for.
 
-import { VERSION } from '../engine/version.ts';
+import { VERSION } from '../engine/engine.ts';
 
 const [first, ...rest] = process.argv.slice(2);
 

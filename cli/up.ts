@@ -1,7 +1,7 @@
 // `weft up` and `weft switch`: bring up networks in this process, and stay, or go on in the background.
 
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, unlinkSync, writeFileSync } from 'node:fs';
 import { UsageError } from '../core/assert.ts';
 import { Engine, type EngineEvent } from '../engine/engine.io.ts';
 import type { NetworkOptions } from '../engine/network-service.io.ts';
@@ -48,14 +48,8 @@ export async function up(file: string | undefined, options: NodeOptions): Promis
     };
     return serve([network], [], options);
   }
-  const { readLab } = await import('../engine/lab.ts');
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    throw new UsageError(`${path}: cannot be read (${(error as NodeJS.ErrnoException).code})`);
-  }
-  const lab = readLab(text, path);
+  const { readLabFile } = await import('../engine/lab-file.io.ts');
+  const lab = readLabFile(path);
   const networks = lab.networks.map((network) => ({ ...network, directory: networkDirectory(network.name) }));
   return serve(networks, lab.plugs, options, lab.commands);
 }

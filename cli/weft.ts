@@ -2,7 +2,7 @@
 
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../core/assert.ts';
-import { VERSION } from '../engine/version.ts';
+import { VERSION } from '../engine/engine.ts';
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;

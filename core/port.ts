@@ -32,7 +32,7 @@ export interface Port {
   /** Sends what was queued. False if some is still held: the port wants its ingress to pause until it drains. */
   flush(nowUs: number): boolean;
   /** Stops or restarts reading from the host: the breath pauses an ingress while its egress holds frames. */
-  pause?(isPaused: boolean): void;
+  pause(isPaused: boolean): void;
   close(): void;
 }
 

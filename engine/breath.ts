@@ -246,7 +246,7 @@ export class Breath {
       this.held.push(full);
     }
     full.waiting.push(ingress);
-    if (ingress.pauses++ === 0) ingress.port.pause?.(true);
+    if (ingress.pauses++ === 0) ingress.port.pause(true);
   }
 
   private release(attachment: Attachment): void {
@@ -255,7 +255,7 @@ export class Breath {
     this.held.splice(i, 1);
     attachment.holdUntilUs = NEVER;
     for (const ingress of attachment.waiting) {
-      if (--ingress.pauses === 0 && !ingress.isGone) ingress.port.pause?.(false);
+      if (--ingress.pauses === 0 && !ingress.isGone) ingress.port.pause(false);
     }
     attachment.waiting.length = 0;
   }

@@ -2,7 +2,7 @@
 
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { UsageError } from '../core/assert.ts';
-import type { PortInfo } from '../plug/port-room.ts';
+import type { PortInfo } from '../plug/plug.ts';
 import { EPOLLIN } from '../sys/epoll.io.ts';
 import { sys } from '../sys/libc.io.ts';
 import { Fabric } from './fabric.io.ts';

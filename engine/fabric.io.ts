@@ -5,7 +5,7 @@ import type { Port } from '../core/port.ts';
 import { NONE, Slab } from '../core/slab.ts';
 import { NEVER, waitMs } from '../core/time.ts';
 import { fillVector } from '../plug/datagram-port.io.ts';
-import type { NativeHost, ReceiveArea, Watcher } from '../plug/native-host.ts';
+import type { NativeHost, ReceiveArea, Watcher } from '../plug/plug.ts';
 import { Epoll } from '../sys/epoll.io.ts';
 import { addressOf, pollReadable, sys, whyNoNative } from '../sys/libc.io.ts';
 import { Sockets } from '../sys/socket.io.ts';

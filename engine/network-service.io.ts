@@ -5,7 +5,7 @@ import { UsageError } from '../core/assert.ts';
 import type { Port } from '../core/port.ts';
 import { Rng } from '../core/rng.ts';
 import { JoinServer } from '../plug/join-server.io.ts';
-import { ANY_PORT, type PortInfo, type PortRoom } from '../plug/port-room.ts';
+import { ANY_PORT, type PortInfo, type PortRoom } from '../plug/plug.ts';
 import { streamPort } from '../plug/stream-plug.io.ts';
 import { prepareDirectory, UnixListener } from '../plug/unix-listener.io.ts';
 import { VdeServer } from '../plug/vde-server.io.ts';

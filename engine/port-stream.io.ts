@@ -6,7 +6,7 @@ import { UsageError } from '../core/assert.ts';
 import { DROP_NAMES, Drop } from '../core/drop.ts';
 import { JUMBO_FRAME_BYTES } from '../core/port.ts';
 import { Rng } from '../core/rng.ts';
-import { CableHello, UNPROVEN } from '../plug/cable-hello.ts';
+import { CableHello, UNPROVEN } from '../plug/plug.ts';
 import { readAscii, writeAscii, writeHexdump } from '../wire/ascii.ts';
 import { PcapReader, writePcapHeader, writePcapRecord } from '../wire/pcap.ts';
 import { printFrame } from '../wire/print.ts';

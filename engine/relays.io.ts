@@ -2,8 +2,7 @@
 // end is a stream cable to that one.
 
 import type { Port } from '../core/port.ts';
-import { parseVnl } from '../plug/plug.ts';
-import { ANY_PORT, type PortInfo } from '../plug/port-room.ts';
+import { ANY_PORT, type PortInfo, parseVnl } from '../plug/plug.ts';
 import { StreamPort } from '../plug/stream-port.io.ts';
 import type { EngineEvent } from './engine.io.ts';
 import { Fabric } from './fabric.io.ts';

@@ -24,5 +24,9 @@ export class NullPort implements Port {
     return true;
   }
 
+  pause(): void {
+    // It never brings frames.
+  }
+
   close(): void {}
 }

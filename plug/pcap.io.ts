@@ -66,6 +66,10 @@ class CapturePort implements Port {
     return false;
   }
 
+  pause(): void {
+    // It never brings frames.
+  }
+
   queue(at: number, length: number, offload: number): Drop {
     if (this.isBroken || offload !== PLAIN) return Drop.TxError;
     if (length > this.frameBytesMax) return Drop.TxTooLong;

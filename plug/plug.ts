@@ -23,9 +23,12 @@
 // verifies. A peer's nonsense is a counted drop; a length out of range ends the connection, since nothing can be read after it.
 
 export { formatHostPort, type HostPort, isLoopback, parseHostPort } from './address.ts';
+export { CableHello, UNPROVEN } from './cable-hello.ts';
 export type { PlugHost } from './host.ts';
+export type { NativeHost, ReceiveArea, Watcher } from './native-host.ts';
 export type { NodePlug, NodePlugHooks } from './node-plug.ts';
 export { NullPort } from './null.ts';
+export { ANY_PORT, type PortInfo, type PortRoom } from './port-room.ts';
 export { SCHEMES, type Scheme } from './schemes.ts';
 export {
   bytesOption,

@@ -47,6 +47,9 @@ const AMBIENT = new RegExp(
     .join('|'),
 );
 
+/** `import … from 'x'`, `export … from 'x'`; `import('x')`; `import 'x'`. */
+const IMPORT = /^(?:import|export)\b[^'"]*?\bfrom\s*'([^']+)'|\bimport\s*\(\s*'([^']+)'|^import\s+'([^']+)'/gm;
+
 export const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 
 const stripComments = (text: string): string => text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|\s)\/\/.*$/gm, '');
@@ -72,8 +75,8 @@ export function tidy(file: string, text: string): string[] {
   const isIo = file.endsWith('.io.ts') || room === 'cli';
   const code = stripComments(text);
   const errors: (string | undefined)[] = [];
-  for (const [, source] of code.matchAll(/\b(?:from|import)\s*\(?\s*'([^']+)'/g)) {
-    errors.push(judgeImport(file, room, source!, isIo));
+  for (const [, named, dynamic, bare] of code.matchAll(IMPORT)) {
+    errors.push(judgeImport(file, room, (named ?? dynamic ?? bare)!, isIo));
   }
   const ambient = AMBIENT.exec(code);
   if (ambient && !isIo) errors.push(`uses ${ambient[0]}: take it as an argument`);
