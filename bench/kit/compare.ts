@@ -10,7 +10,8 @@ import { ratioText, short, table } from './table.ts';
 
 const OTHER_CORES_MAX = 0.12; // a sample with more of other people's work is repeated
 const RETRIES_MAX = 3;
-const NOISE_NOTE = `*N: N samples in which others used more than ${OTHER_CORES_MAX} core, also after ${RETRIES_MAX} more tries.`;
+const RETRY_UNTIL_MS = 60_000; // since the process began: on a busy machine a benchmark must still end
+const NOISE_NOTE = `*N: N samples in which others used more than ${OTHER_CORES_MAX} core, also when tried again.`;
 const GENERATOR_SECONDS_MAX = 20;
 const SPARE_PORTS = 4; // a switch is asked for a few ports more than the load needs
 
@@ -120,7 +121,7 @@ async function sample(target: RunningSwitch, job: Partial<Job>): Promise<{ resul
   for (let attempt = 0; attempt <= RETRIES_MAX; attempt++) {
     const result = await generate({ ...JOB_DEFAULTS, ...job, dir: target.dir, pids: [target.pid] });
     if (!best || result.otherCores < best.otherCores) best = result;
-    if (best.otherCores <= OTHER_CORES_MAX) break;
+    if (best.otherCores <= OTHER_CORES_MAX || performance.now() > RETRY_UNTIL_MS) break;
   }
   return { result: best!, isNoisy: best!.otherCores > OTHER_CORES_MAX };
 }

@@ -15,9 +15,11 @@ export interface SwitchUnderTest {
   readonly name: string;
   command(dir: string, ports: number): readonly string[];
   readonly env?: NodeJS.ProcessEnv;
+  /** The socket in its directory that says it is ready; `ctl` if not given. */
+  readonly door?: string;
 }
 
-/** A started switch that accepts connections at `dir/ctl`. */
+/** A started switch that accepts connections. */
 export interface RunningSwitch {
   readonly dir: string;
   readonly pid: number;
@@ -37,7 +39,7 @@ export function weft(env: NodeJS.ProcessEnv = {}): SwitchUnderTest {
     '--ports',
     `${ports}`,
   ];
-  return { name: 'weft', command, env };
+  return { name: 'weft', command, env, door: doorOf(env) };
 }
 
 /** Debian's switch, with more options where a case asks for them. */
@@ -50,17 +52,21 @@ export function other(line: string, env: NodeJS.ProcessEnv = {}): SwitchUnderTes
   const words = line.split(' ').filter((word) => word !== '');
   const command = (dir: string, ports: number) =>
     words.map((word) => word.replaceAll('{dir}', dir).replaceAll('{ports}', `${ports}`));
-  return { name: words[0] ?? 'other', command, env };
+  return { name: words[0] ?? 'other', command, env, door: doorOf(env) };
 }
+
+// Without native code there are no VDE sockets, only the stream.
+const doorOf = (env: NodeJS.ProcessEnv): string => (env.WEFT_NO_NATIVE ? 'stream' : 'ctl');
 
 /** Starts a switch, on its CPU unless `isPinned` is false, and waits until it accepts a connection. */
 export async function startSwitch(kind: SwitchUnderTest, ports: number, isPinned = true): Promise<RunningSwitch> {
   const dir = join(temporaryFolder(), 'net');
   const child = start(kind.command(dir, ports), { ...(isPinned ? { cpu: SWITCH_CPU } : {}), env: kind.env ?? {} });
+  const door = join(dir, kind.door ?? 'ctl');
   const said = listen(child);
   const ready = async (): Promise<boolean> => {
     if (child.exitCode !== null) throw new Error(`${kind.name} ended with ${child.exitCode}: ${said().trim()}`);
-    return existsSync(`${dir}/ctl`) && (await accepts(`${dir}/ctl`));
+    return existsSync(door) && (await accepts(door));
   };
   await until(ready, `${kind.name} accepts connections`, START_SECONDS_MAX);
   return { dir, pid: child.pid!, stop: () => stop(child) };
