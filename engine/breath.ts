@@ -48,7 +48,7 @@ export class Breath {
     assert(this.scratch !== NONE, 'the slab has no room for the scratch memory');
   }
 
-  /** One port's turn. */
+  /** One port's turn: what it has is queued where it goes. `exhale` sends it, after the turns of others too. */
   breathe(from: Attachment, nowUs: number): void {
     this.nowUs = nowUs;
     const { burst } = this;
@@ -58,9 +58,7 @@ export class Breath {
       more = from.port.receive(burst, nowUs);
       this.ingress = from;
       for (let i = 0; i < burst.count; i++) this.route(from, burst.at[i]!, burst.length[i]!, burst.offload[i]!);
-      this.exhale();
     }
-    this.ingress = undefined;
   }
 
   /** A frame enters a network at `from`. The bytes stay valid until the next `exhale`. */
@@ -84,14 +82,15 @@ export class Breath {
     }
   }
 
-  /** Sends what was queued; the ingress is paused for whoever is full. */
+  /** Sends what was queued; those who fed a full port are paused. */
   exhale(): void {
     const { dirty } = this;
     for (let i = 0; i < dirty.length; i++) {
       const to = dirty[i]!;
       to.isDirty = false;
       const isDone = to.isGone || to.port.flush(this.nowUs);
-      if (!isDone && to.isWorthHolding && !to.isCongested && this.ingress) this.hold(to, this.ingress);
+      if (!isDone && !to.isCongested) for (const feeder of to.feeders) this.hold(to, feeder);
+      to.feeders.length = 0;
     }
     dirty.length = 0;
     this.scratchUsed = 0;
@@ -162,14 +161,12 @@ export class Breath {
     const why = port.queue(at, length, offload);
     if (why !== Drop.None) {
       port.counters.drops.add(why === Drop.TxFull && to.isCongested ? Drop.TxCongested : why);
-      // Held and full: the ingress waits even though nothing of this burst is left to flush.
     }
     if (!to.isDirty) {
       to.isDirty = true;
-      to.isWorthHolding = false;
       this.dirty.push(to);
     }
-    if (!isFlood) to.isWorthHolding = true;
+    if (!isFlood && to.feeders[to.feeders.length - 1] !== this.ingress) to.feeders.push(this.ingress!);
   }
 
   /** For a port without offloads: checksums are completed and super-frames split, here and nowhere else. */

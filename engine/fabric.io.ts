@@ -2,26 +2,21 @@
 
 import { assert, Bug } from '../core/assert.ts';
 import type { Port } from '../core/port.ts';
-import { NONE, Slab } from '../core/slab.ts';
+import { Slab } from '../core/slab.ts';
 import { NEVER, waitMs } from '../core/time.ts';
 import { fillVector } from '../plug/datagram-port.io.ts';
-import type { NativeHost, ReceiveArea, Watcher } from '../plug/plug.ts';
+import type { NativeHost, Watcher } from '../plug/plug.ts';
 import { Epoll } from '../sys/epoll.io.ts';
 import { addressOf, pollReadable, sys, whyNoNative } from '../sys/libc.io.ts';
 import { Sockets } from '../sys/socket.io.ts';
 import { Breath } from './breath.ts';
 import { Attachment, type AttachmentInfo, type Network } from './network.ts';
+import { Area } from './receive-area.ts';
 
 const SLAB_BYTES = 256 << 20; // address space; only what is touched costs memory
 const EVENTS_A_TURN = 256;
 const WAIT_MS_MAX = 1000; // a thread that blocks must look up now and then to be stopped
-const CELLS = 64;
-const CELL_BYTES = 9232 + 64; // a jumbo frame; an odd number of cache lines a stride, so that cells spread over the cache
-const CELL_HEADROOM = 16;
-const CELL_STRIDE = CELL_HEADROOM + CELL_BYTES + 96;
-const BLOCK_BYTES = 512 << 10;
-const BLOCK_HEADROOM = 64;
-const MESSAGE_AND_IOVEC_BYTES = 80;
+const HOUSEWORK_US_MAX = 1_000_000; // a switch that learned its first station since says when it is due
 
 export interface FabricOptions {
   /** Wait this long between wake-ups, so that batches grow: 0 is lowest latency, 30 saves a third of the CPU. */
@@ -44,18 +39,18 @@ export class Fabric implements NativeHost {
   readonly isNative: boolean;
   readonly address: number;
   private readonly epoll: Epoll | undefined;
-  private readonly area_: ReceiveArea | undefined;
+  private readonly area_: Area | undefined;
   private readonly sockets_: Sockets | undefined;
   private readonly watchers: (Watcher | undefined)[] = [];
   private readonly attachments = new Map<Port, Attachment>();
   private readyPorts: Attachment[] = [];
   private spare: Attachment[] = [];
-  private readonly readyIds = new Set<Attachment>();
   private readonly timers: Timer[] = [];
   private readonly leaving: Attachment[] = [];
   private readonly options: FabricOptions;
   private nextId = 1;
   private nowUs_ = 0;
+  private houseworkUs = 0;
   private isStopped = false;
   private scheduled: NodeJS.Immediate | undefined;
   private timeout: NodeJS.Timeout | undefined;
@@ -71,12 +66,17 @@ export class Fabric implements NativeHost {
     if (this.isNative) {
       this.epoll = new Epoll(this.slab, { eventsMax: EVENTS_A_TURN });
       this.sockets_ = new Sockets(this.slab);
-      this.area_ = this.makeArea();
+      this.area_ = new Area(
+        this.slab,
+        this.address,
+        (messages, count) => fillVector(this, messages, count),
+        () => this.exhale(),
+      );
     }
     this.readClock();
   }
 
-  get area(): ReceiveArea {
+  get area(): Area {
     assert(this.area_ !== undefined, 'no receive area without native calls');
     return this.area_;
   }
@@ -151,8 +151,8 @@ export class Fabric implements NativeHost {
 
   wake(port: Port): void {
     const attachment = this.attachments.get(port);
-    if (!attachment || this.readyIds.has(attachment)) return;
-    this.readyIds.add(attachment);
+    if (!attachment || attachment.isReady) return;
+    attachment.isReady = true;
     this.readyPorts.push(attachment);
     if (this.isOnLoop) this.schedule();
   }
@@ -167,21 +167,23 @@ export class Fabric implements NativeHost {
   /** Waits at most `msMax` for something to do, does it all once. */
   turn(msMax: number): void {
     if (this.epoll) this.inhale(msMax);
-    this.readClock();
-    this.expireTimers();
+    else this.readClock();
+    if (this.timers.length > 0) this.expireTimers();
     const ready = this.readyPorts;
     if (ready.length > 0) {
       this.readyPorts = this.spare;
       this.spare = ready;
       for (let i = 0; i < ready.length; i++) {
         const attachment = ready[i]!;
-        this.readyIds.delete(attachment);
+        attachment.isReady = false;
         if (!attachment.isGone) this.breath.breathe(attachment, this.nowUs_);
       }
       ready.length = 0;
+      this.exhale();
     }
     this.breath.expire(this.nowUs_);
-    this.closeLeaving();
+    if (this.nowUs_ >= this.houseworkUs) this.doHousework();
+    if (this.leaving.length > 0) this.closeLeaving();
   }
 
   /** Milliseconds until something is due without anything happening. */
@@ -189,10 +191,8 @@ export class Fabric implements NativeHost {
     if (this.readyPorts.length > 0) return 0;
     let deadlineUs = this.breath.deadlineUs();
     for (const timer of this.timers) deadlineUs = Math.min(deadlineUs, timer.deadlineUs);
-    for (const network of this.networks.values()) {
-      deadlineUs = Math.min(deadlineUs, (network.forwarder as Partial<Expiring>).deadlineUs?.() ?? NEVER);
-    }
-    return waitMs(deadlineUs, this.readClock(), WAIT_MS_MAX);
+    deadlineUs = Math.min(deadlineUs, this.houseworkUs);
+    return waitMs(deadlineUs, this.nowUs_, WAIT_MS_MAX);
   }
 
   /** Blocks this thread until `stop`. */
@@ -216,6 +216,12 @@ export class Fabric implements NativeHost {
     this.poller?.close();
     clearTimeout(this.timeout);
     clearImmediate(this.scheduled);
+  }
+
+  /** Flushes every port; what was received is then nobody's. */
+  private exhale(): void {
+    this.breath.exhale();
+    this.area_?.release();
   }
 
   private inhale(msMax: number): void {
@@ -263,7 +269,17 @@ export class Fabric implements NativeHost {
       timer.act();
       i = 0; // the act may have changed the list
     }
-    for (const network of this.networks.values()) (network.forwarder as Partial<Expiring>).expire?.(this.nowUs_);
+  }
+
+  /** Lets the switches forget what is old: now and then while frames flow, exactly when due while nothing happens. */
+  private doHousework(): void {
+    let deadlineUs = NEVER;
+    for (const { forwarder } of this.networks.values()) {
+      const expiring = forwarder as Partial<Expiring>;
+      expiring.expire?.(this.nowUs_);
+      deadlineUs = Math.min(deadlineUs, expiring.deadlineUs?.() ?? NEVER);
+    }
+    this.houseworkUs = Math.min(deadlineUs, this.nowUs_ + HOUSEWORK_US_MAX);
   }
 
   private closeLeaving(): void {
@@ -274,29 +290,6 @@ export class Fabric implements NativeHost {
   private readClock(): number {
     this.nowUs_ = Math.trunc(performance.now() * 1000);
     return this.nowUs_;
-  }
-
-  private makeArea(): ReceiveArea {
-    const { slab, address } = this;
-    const messages = slab.alloc(CELLS * MESSAGE_AND_IOVEC_BYTES);
-    const cells = slab.alloc(CELLS * CELL_STRIDE);
-    const block = slab.alloc(BLOCK_BYTES + BLOCK_HEADROOM);
-    assert(messages !== NONE && cells !== NONE && block !== NONE, 'the slab has no room to receive');
-    fillVector(this, messages, CELLS);
-    for (let i = 0; i < CELLS; i++) {
-      const iovec = messages + CELLS * 64 + i * 16;
-      slab.view.setUint32(iovec, (address + cells + i * CELL_STRIDE + CELL_HEADROOM) >>> 0, true);
-      slab.view.setUint32(iovec + 8, CELL_BYTES, true);
-    }
-    return {
-      block: block + BLOCK_HEADROOM,
-      blockBytes: BLOCK_BYTES,
-      messages,
-      cells: CELLS,
-      cell: cells + CELL_HEADROOM,
-      cellStride: CELL_STRIDE,
-      cellBytes: CELL_BYTES,
-    };
   }
 }
 

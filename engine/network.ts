@@ -24,8 +24,10 @@ export class Attachment {
   readonly id: number;
   /** Frames wait for this breath's flush. */
   isDirty = false;
-  /** Some of them are not flooded: they are worth waiting for. */
-  isWorthHolding = false;
+  /** Its turn of the breath is due. */
+  isReady = false;
+  /** Whose frames they are, floods excepted: those are worth waiting for. */
+  readonly feeders: Attachment[] = [];
   /** It did not drain in time: its frames are dropped at once until it does. */
   isCongested = false;
   /** Those whose reading is paused until this one drains, or `holdUntilUs`. */

@@ -70,6 +70,7 @@ export class DatagramPort implements Port, Watcher {
   }
 
   receive(burst: Burst): boolean {
+    this.host.area.claimCells();
     if (this.lastBatch > 1 || ++this.probe % PROBE_EVERY === 0) this.receiveBatch(burst);
     else this.receiveOne(burst);
     return false;

@@ -9,19 +9,25 @@ export interface Watcher {
   ready(events: number): void;
 }
 
-/** Memory that every port of the thread receives into: what is in it is gone when the breath is over. */
+/** Memory that every port of the thread receives into: what is in it is gone when the ports were flushed. */
 export interface ReceiveArea {
   /** A block for streams and super-frames: its first byte is 64-byte aligned and has headroom in front. */
   readonly block: number;
   readonly blockBytes: number;
-  /** mmsghdr[cells], each with one iovec of one cell; for recvmmsg. */
-  readonly messages: number;
+  /** Cells of a group: so many datagrams a call. */
   readonly cells: number;
-  /** Offset of cell 0's frame, and from there to the next cell's. */
-  readonly cell: number;
+  /** From one cell's frame to the next one's. */
   readonly cellStride: number;
   /** The longest frame a cell takes. */
   readonly cellBytes: number;
+  /** mmsghdr[cells] of the group that was claimed last, each with one iovec of one cell; for recvmmsg. */
+  readonly messages: number;
+  /** Offset of the frame in that group's cell 0. */
+  readonly cell: number;
+  /** Takes the next group of cells for this breath; flushes the ports first if there is none left. */
+  claimCells(): void;
+  /** Takes the block for this breath; flushes the ports first if somebody's frames are in it. */
+  claimBlock(): void;
 }
 
 /** One per thread that may call the host natively. */

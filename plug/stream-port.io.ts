@@ -153,6 +153,7 @@ export class StreamPort implements Port, Watcher {
   /** Receives behind what the last time left over; false if nothing came. */
   private fill(): boolean {
     const { area, slab, address } = this.host;
+    area.claimBlock();
     const have = this.carryBytes;
     const n = sys().recv(this.fd, address + area.block + have, area.blockBytes - have, MSG_DONTWAIT);
     if (n <= 0) {

@@ -55,6 +55,7 @@ export class TapPort implements Port, Watcher {
 
   receive(burst: Burst): boolean {
     const { area, address } = this.host;
+    area.claimBlock();
     const header = this.takesOffload ? OFFLOAD_BYTES : 0;
     const end = area.block + area.blockBytes;
     let at = area.block + PREFIX_BYTES;

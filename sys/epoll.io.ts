@@ -25,7 +25,6 @@ export class Epoll {
   private readonly events: number; // offset of epoll_event[eventsMax + 1]; the last one is for `ctl`
   private readonly eventsMax: number;
   private readonly address: number;
-  private readonly wait_: (fd: number, events: number, max: number, ms: number) => number;
 
   constructor(slab: Slab, { eventsMax }: { eventsMax: number }) {
     this.slab = slab;
@@ -33,8 +32,6 @@ export class Epoll {
     this.events = slab.alloc((eventsMax + 1) * EVENT_BYTES);
     this.address = addressOf(slab) + this.events;
     this.fd = check(sys().epoll_create1(EPOLL_CLOEXEC), 'epoll_create1');
-    const { epoll_wait } = sys();
-    this.wait_ = epoll_wait;
   }
 
   add(fd: number, events: number): void {
@@ -51,7 +48,7 @@ export class Epoll {
 
   /** Waits at most `ms` milliseconds; how many descriptors are ready. 0 also when a signal came. */
   wait(ms: number): number {
-    return Math.max(0, this.wait_(this.fd, this.address, this.eventsMax, ms));
+    return Math.max(0, sys().epoll_wait(this.fd, this.address, this.eventsMax, ms));
   }
 
   /** The descriptor of the `i`-th ready one. */

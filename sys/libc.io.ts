@@ -176,10 +176,11 @@ export function sys(): Libc {
 
 /** Binds a function at its first call: declaring all of them would cost milliseconds at every start. */
 function lazily(calls: Record<string, Call>, name: string, make: () => Call): Call {
+  let bound: Call | undefined; // who kept this wrapper must not pay again
   return (...args) => {
-    const call = make();
-    calls[name] = call;
-    return call(...args);
+    bound ??= make();
+    calls[name] = bound;
+    return bound(...args);
   };
 }
 
