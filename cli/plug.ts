@@ -12,7 +12,7 @@ export async function plug(
   other: string | undefined,
   { quiet }: { quiet?: boolean },
 ): Promise<number> {
-  const fabric = new Fabric();
+  const fabric = new Fabric({ tell: (text) => process.stderr.write(`weft: ${text}\n`) });
   let end: () => void = () => {};
   const ended = new Promise<void>((resolve) => {
     end = resolve;

@@ -1,7 +1,7 @@
 // `weft up` and `weft switch`: bring up networks in this process, and stay, or go on in the background.
 
 import { spawn } from 'node:child_process';
-import { existsSync, unlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { UsageError } from '../core/assert.ts';
 import { Engine, type EngineEvent } from '../engine/engine.io.ts';
 import type { NetworkOptions } from '../engine/network-service.io.ts';
@@ -26,6 +26,7 @@ export interface SwitchOptions extends NodeOptions {
   group?: string;
   plug?: string[];
   age?: number;
+  stations?: number;
 }
 
 const DEFAULT_PORTS = 1024;
@@ -67,6 +68,7 @@ export async function switchAlone(directory: string | undefined, options: Switch
     dirMode: options.dirmode ?? dirModeOf(options.mode),
     gid,
     ageSeconds: options.age,
+    stationsMax: options.stations,
   };
   return serve(
     [network],
@@ -95,9 +97,15 @@ async function serve(
     metrics: options.metrics === undefined ? undefined : listenAddress(options.metrics),
     onEvent: (event) => say(sentence(event)),
   });
+  process.stdout.on('error', () => {}); // whoever read our news left, as `head` does: the networks stay
   await engine.start();
-  for (const { network, words } of commands) await engine.execute(network, words);
-  if (options.pidfile) writePid(options.pidfile);
+  try {
+    for (const { network, words } of commands) await engine.execute(network, words);
+    if (options.pidfile) writePid(options.pidfile);
+  } catch (error) {
+    await engine.close(); // else it would run on behind the error
+    throw error;
+  }
   const why = whyNoNative();
   if (why)
     process.stderr.write(`weft: ${why}: VDE, TAP and 'weft run' cannot join; stream, WebSocket and UDP plugs can\n`);
@@ -106,7 +114,7 @@ async function serve(
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void engine.close());
   await tellReady();
   await engine.ended();
-  if (options.pidfile) unlinkSync(options.pidfile);
+  if (options.pidfile) rmSync(options.pidfile, { force: true });
   return 0;
 }
 

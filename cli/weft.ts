@@ -101,6 +101,9 @@ function addNodes(program: Command, done: (status: number) => void): void {
     .option('-g, --group <GROUP>', 'group of the sockets')
     .option('-p, --plug <VNL>', 'also open this plug (repeatable)', list)
     .addOption(new Option('--age <SECONDS>', 'forget silent stations after').argParser(int(1, 1_000_000)))
+    .addOption(
+      new Option('--stations <N>', 'how many to remember; frames to others are flooded').argParser(int(1, 1 << 24)),
+    )
     .action(async (directory, options) => done(await (await import('./up.ts')).switchAlone(directory, options)));
   program
     .command('down [NET]')

@@ -47,6 +47,8 @@ export const Drop = {
   TcpTruncated: 39,
   TcpDataOffset: 40,
   TcpChecksum: 41,
+  // Networks of one thread.
+  TooManyHops: 42, // through more patch cables than a breath follows: a loop of networks
 } as const;
 export type Drop = (typeof Drop)[keyof typeof Drop];
 

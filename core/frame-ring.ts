@@ -37,9 +37,10 @@ export class FrameRing {
       this.used = 0;
     }
     const toEnd = this.bytesMax - this.tail;
-    const padding = record > toEnd ? toEnd : 0;
+    const wraps = record > toEnd; // toEnd may be 0
+    const padding = wraps ? toEnd : 0;
     if (this.used + padding + record > this.bytesMax) return false;
-    if (padding > 0) {
+    if (wraps) {
       if (padding >= PREFIX_BYTES) this.slab.view.setUint32(this.base + this.tail, WRAP);
       this.used += padding;
       this.tail = 0;

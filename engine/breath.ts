@@ -10,7 +10,8 @@ import { checkOffload, OFFLOAD_HEADER_BYTES, Offloader, shiftOffload } from '../
 import type { Attachment } from './network.ts';
 
 const BURST_FRAMES_MAX = 1024;
-const SCRATCH_BYTES = 1 << 20; // retagged copies and the segments of super-frames, until the flush
+const SCRATCH_BYTES = 4 << 20; // retagged copies and the segments of super-frames, until the flush
+const SCRATCH_BYTES_LOW = SCRATCH_BYTES / 2; // beyond it we flush between two frames: one frame may need almost 1 MiB
 const HOLD_US = 2 * US_PER_MS; // how long an ingress waits for a full egress before frames are dropped
 const TAG_BYTES = 4;
 const TAG_AT = 12; // after the two MAC addresses
@@ -18,6 +19,14 @@ const TPID_CTAG = 0x8100;
 const TAG_KEEP = -1;
 const TAG_POP = -2;
 const TAG_REPLACE = 0x10000;
+// A frame has at most one tag of each kind to push, pop or replace, so each edited copy is made once, however many get it.
+const PUSHED = 0;
+const POPPED = 1;
+const REPLACED = 2;
+const EDITS = 3;
+
+/** Patch cables that a frame passes in one breath; more is a loop of networks, and ends there. */
+export const HOPS_MAX = 16;
 
 /**
  * Everything that happens to a frame between two system calls. No object, closure or Promise per frame.
@@ -35,11 +44,16 @@ export class Breath {
   private readonly offloader: Offloader;
   private readonly scratch: number;
   private scratchUsed = 0;
-  private editedOffload = PLAIN;
+  private readonly editedAt = new Int32Array(EDITS); // of the frame in hand; NONE if not made yet
+  private readonly editedOffload = new Int32Array(EDITS);
+  private hasEdits = false;
+  private segmentedAt = NONE; // `segments` are those of the frame there
   private ingress: Attachment | undefined;
   private nowUs = 0;
   /** Frames that came in since the start. */
   frames = 0;
+  /** Patch cables that the frames now being flushed have passed. */
+  hops = 0;
 
   constructor(slab: Slab) {
     this.slab = slab;
@@ -57,7 +71,10 @@ export class Breath {
       burst.count = 0;
       more = from.port.receive(burst, nowUs);
       this.ingress = from;
-      for (let i = 0; i < burst.count; i++) this.route(from, burst.at[i]!, burst.length[i]!, burst.offload[i]!);
+      for (let i = 0; i < burst.count; i++) {
+        if (this.scratchUsed > SCRATCH_BYTES_LOW) this.exhale();
+        this.route(from, burst.at[i]!, burst.length[i]!, burst.offload[i]!);
+      }
     }
   }
 
@@ -68,6 +85,9 @@ export class Breath {
     counters.rxFrames++;
     counters.rxBytes += length;
     this.frames++;
+    if (this.hasEdits) this.editedAt.fill(NONE);
+    this.hasEdits = false;
+    this.segmentedAt = NONE;
     const n = forwarder.forward(this.slab.view, at, length, from.number, this.nowUs);
     if (n === 0) {
       if (forwarder.lastDrop !== Drop.None) counters.drops.add(forwarder.lastDrop);
@@ -82,17 +102,28 @@ export class Breath {
     }
   }
 
-  /** Sends what was queued; those who fed a full port are paused. */
+  /**
+   * Sends what was queued; those who fed a full port are paused. A patch cable's flush brings frames into another network
+   * and makes more ports dirty, behind those of its own hop. Never called from within `route`.
+   */
   exhale(): void {
-    const { dirty } = this;
+    const { dirty, ingress } = this;
+    let hopEnd = dirty.length;
     for (let i = 0; i < dirty.length; i++) {
+      if (i === hopEnd) {
+        this.hops++;
+        hopEnd = dirty.length;
+      }
       const to = dirty[i]!;
       to.isDirty = false;
+      this.ingress = to.feeders[0]; // whose frames they are in the network behind a patch cable too
       const isDone = to.isGone || to.port.flush(this.nowUs);
       if (!isDone && !to.isCongested) for (const feeder of to.feeders) this.hold(to, feeder);
       to.feeders.length = 0;
     }
+    this.ingress = ingress;
     dirty.length = 0;
+    this.hops = 0;
     this.scratchUsed = 0;
   }
 
@@ -130,22 +161,19 @@ export class Breath {
   }
 
   private deliver(to: Attachment, at: number, length: number, offload: number, tag: number, isFlood: boolean): void {
-    if (tag !== TAG_KEEP) {
-      const edited = this.retag(at, length, offload, tag);
-      if (edited === NONE) {
-        to.port.counters.drops.add(Drop.NoMemory);
-        return;
-      }
-      this.send(
-        to,
-        edited,
-        length + (tag === TAG_POP ? -TAG_BYTES : tag < TAG_REPLACE ? TAG_BYTES : 0),
-        this.editedOffload,
-        isFlood,
-      );
+    if (tag === TAG_KEEP) {
+      this.send(to, at, length, offload, isFlood);
       return;
     }
-    this.send(to, at, length, offload, isFlood);
+    const kind = tag === TAG_POP ? POPPED : tag < TAG_REPLACE ? PUSHED : REPLACED;
+    if (this.editedAt[kind] === NONE) this.retag(at, length, offload, tag, kind);
+    const edited = this.editedAt[kind]!;
+    if (edited === NONE) {
+      to.port.counters.drops.add(Drop.NoMemory);
+      return;
+    }
+    const growth = kind === POPPED ? -TAG_BYTES : kind === PUSHED ? TAG_BYTES : 0;
+    this.send(to, edited, length + growth, this.editedOffload[kind]!, isFlood);
   }
 
   private send(to: Attachment, at: number, length: number, offload: number, isFlood: boolean): void {
@@ -159,14 +187,14 @@ export class Breath {
       return;
     }
     const why = port.queue(at, length, offload);
-    if (why !== Drop.None) {
-      port.counters.drops.add(why === Drop.TxFull && to.isCongested ? Drop.TxCongested : why);
-    }
+    if (why !== Drop.None) port.counters.drops.add(why === Drop.TxFull && to.isCongested ? Drop.TxCongested : why);
+    // Full: its feeder waits, even though nothing of this burst is left to flush.
     if (!to.isDirty) {
       to.isDirty = true;
       this.dirty.push(to);
     }
-    if (!isFlood && to.feeders[to.feeders.length - 1] !== this.ingress) to.feeders.push(this.ingress!);
+    const { ingress } = this;
+    if (!isFlood && ingress && to.feeders[to.feeders.length - 1] !== ingress) to.feeders.push(ingress);
   }
 
   /** For a port without offloads: checksums are completed and super-frames split, here and nowhere else. */
@@ -183,49 +211,48 @@ export class Breath {
       return;
     }
     const { segments } = this;
-    const used = this.segment(offload, at, length);
-    if (used !== Drop.None) {
-      to.port.counters.drops.add(used);
-      return;
+    if (this.segmentedAt !== at) {
+      const failed = this.segment(offload, at, length);
+      if (failed !== Drop.None) {
+        to.port.counters.drops.add(failed);
+        return;
+      }
     }
     for (let i = 0; i < segments.count; i++) this.send(to, segments.at[i]!, segments.length[i]!, PLAIN, isFlood);
   }
 
-  /** Fills `segments`; makes room by flushing once if the scratch memory is full. */
+  /** Fills `segments`, once for all ports that get the frame. */
   private segment(offload: number, at: number, length: number): Drop {
-    for (let tries = 0; ; tries++) {
-      this.segments.count = 0;
-      const into = this.scratch + this.scratchUsed;
-      const why = this.offloader.segment(offload, at, length, into, SCRATCH_BYTES - this.scratchUsed, this.segments);
-      if (why === Drop.None) {
-        const last = this.segments.count - 1;
-        if (last >= 0) this.scratchUsed = this.segments.at[last]! + this.segments.length[last]! - this.scratch;
-        return why;
-      }
-      if (why !== Drop.NoMemory || tries > 0 || this.scratchUsed === 0) return why;
-      this.exhale();
-    }
+    const { segments, scratchUsed } = this;
+    segments.count = 0;
+    const into = this.scratch + scratchUsed;
+    const why = this.offloader.segment(offload, at, length, into, SCRATCH_BYTES - scratchUsed, segments);
+    this.segmentedAt = why === Drop.None ? at : NONE;
+    const last = segments.count - 1;
+    if (last >= 0) this.scratchUsed = segments.at[last]! + segments.length[last]! - this.scratch;
+    return why;
   }
 
-  /** A copy with another tag: where it is, or NONE. `editedOffload` says where its offload header is. */
-  private retag(at: number, length: number, offload: number, tag: number): number {
+  /** Makes a copy with another tag; `editedAt` stays NONE if there is no room. */
+  private retag(at: number, length: number, offload: number, tag: number, kind: number): void {
     const { view, bytes } = this.slab;
     const need = HEADROOM_BYTES + OFFLOAD_HEADER_BYTES + length + TAG_BYTES;
-    if (this.scratchUsed + need > SCRATCH_BYTES) this.exhale();
-    if (need > SCRATCH_BYTES) return NONE;
+    if (this.scratchUsed + need > SCRATCH_BYTES) return;
     const header = this.scratch + this.scratchUsed + HEADROOM_BYTES;
     const to = header + OFFLOAD_HEADER_BYTES;
     this.scratchUsed += need;
-    this.editedOffload = PLAIN;
+    this.hasEdits = true;
+    this.editedAt[kind] = to;
+    this.editedOffload[kind] = PLAIN;
     if (offload !== PLAIN) {
       bytes.copyWithin(header, offload, offload + OFFLOAD_HEADER_BYTES);
-      this.editedOffload = header;
-      if (tag === TAG_POP) shiftOffload(view, header, -TAG_BYTES);
-      else if (tag < TAG_REPLACE) shiftOffload(view, header, TAG_BYTES);
+      this.editedOffload[kind] = header;
+      if (kind === POPPED) shiftOffload(view, header, -TAG_BYTES);
+      else if (kind === PUSHED) shiftOffload(view, header, TAG_BYTES);
     }
     bytes.copyWithin(to, at, at + TAG_AT);
-    if (tag === TAG_POP) bytes.copyWithin(to + TAG_AT, at + TAG_AT + TAG_BYTES, at + length);
-    else if (tag >= TAG_REPLACE) {
+    if (kind === POPPED) bytes.copyWithin(to + TAG_AT, at + TAG_AT + TAG_BYTES, at + length);
+    else if (kind === REPLACED) {
       bytes.copyWithin(to + TAG_AT, at + TAG_AT, at + length);
       view.setUint16(to + TAG_AT + 2, tag & 0xffff);
     } else {
@@ -233,7 +260,6 @@ export class Breath {
       view.setUint16(to + TAG_AT + 2, tag);
       bytes.copyWithin(to + TAG_AT + TAG_BYTES, at + TAG_AT, at + length);
     }
-    return to;
   }
 
   private hold(full: Attachment, ingress: Attachment): void {

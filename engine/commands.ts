@@ -236,14 +236,18 @@ function flag(name: string, what: string, text: string): boolean {
   throw new UsageError(`${name}: ${what} '${text.slice(0, 40)}'; take on or off`);
 }
 
+/** Lists and ranges of VIDs, each once. A list that names more than there are is refused before it is unrolled. */
 function vids(words: readonly string[]): 'all' | number[] {
   if (words.length === 0 || words[0] === 'all') return 'all';
-  return words
-    .flatMap((word) => word.split(','))
-    .flatMap((word) => {
-      const [low = '', high = low] = word.split('-');
-      const from = int('vid', low, 1, 4094);
-      const to = int('vid', high, from, 4094);
-      return Array.from({ length: to - from + 1 }, (_, i) => from + i);
-    });
+  const found = new Set<number>();
+  let named = 0;
+  for (const part of words.flatMap((word) => word.split(','))) {
+    const [low = '', high = low] = part.split('-');
+    const from = int('vid', low, 1, 4094);
+    const to = int('vid', high, from, 4094);
+    named += to - from + 1;
+    if (named > 4094) throw new UsageError('vids: more than 4094 are named; name each once');
+    for (let vid = from; vid <= to; vid++) found.add(vid);
+  }
+  return [...found];
 }

@@ -48,8 +48,12 @@ export class ControlServer {
     if (found && !found.isSocket()) throw new UsageError(`${path}: is in the way and not a socket; remove it`);
     if (found) unlinkSync(path);
     await new Promise<void>((resolve, reject) => {
-      this.server.once('error', reject);
+      // Later errors are accept's, for want of descriptors: Node sends those clients away.
+      this.server.on('error', reject);
+      // Nobody else may connect in the moment before chmod.
+      const umask = process.umask(0o177);
       this.server.listen(path, resolve);
+      process.umask(umask);
     });
     if (gid !== undefined) chownSync(path, process.geteuid!(), gid);
     chmodSync(path, mode);

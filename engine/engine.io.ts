@@ -85,8 +85,7 @@ export class Engine {
   /** Runs a command given as words. Rejects with `UsageError`. */
   async execute(network: string | undefined, words: readonly string[]): Promise<unknown> {
     if (words[0] === 'plug/add' && words[1] !== undefined && isNodeScheme(parseVnl(words[1]))) {
-      const port = words[2] === undefined ? undefined : Number(words[2]);
-      return this.addPlug({ network: network ?? this.options.networks[0]!.name, vnl: words[1], port });
+      return this.addPlug({ ...this.placeOf(network, words), vnl: words[1] });
     }
     if (this.relays && words[0] === 'plug/remove' && this.relays.close(Number(words[1]))) return null;
     const result = await this.backend!.execute(network, words);
@@ -124,12 +123,20 @@ export class Engine {
     };
     const worker = new Worker(new URL('./fabric.js', import.meta.url), { workerData, name: 'fabric' });
     const thread = new Thread(worker, kick, (event) => this.notify(event));
+    let isReady = false;
     return new Promise((resolve, reject) => {
-      worker.once('error', reject);
+      // A node without its fabric thread serves nobody: once it was ready, its failure ends the process.
+      const fail = (error: Error): void => {
+        if (isReady) throw error;
+        reject(error);
+      };
+      worker.on('error', fail);
       worker.on('message', (message: FabricMessage) => {
-        if (message.say === 'ready') resolve(thread);
-        else if (message.say === 'failed')
-          reject(message.isUsage ? new UsageError(message.error) : new Bug(message.error));
+        if (message.say === 'ready') {
+          isReady = true;
+          resolve(thread);
+        } else if (message.say === 'failed')
+          fail(message.isUsage ? new UsageError(message.error) : new Bug(message.error));
         else if (message.say === 'shutdown') void this.close();
         else thread.hear(message);
       });
@@ -138,7 +145,7 @@ export class Engine {
 
   /** Without native calls everything lives on this thread: node:net, WebSocket, UDP. */
   private async startHere(): Promise<Backend> {
-    const fabric = new Fabric();
+    const fabric = new Fabric({ tell: (text) => this.notify({ event: 'plug', network: '', text }) });
     const node = new FabricNode(fabric, {
       notify: (event) => this.notify(event),
       shutdown: () => void this.close(),
@@ -178,6 +185,22 @@ export class Engine {
       (event) => this.notify(event),
     );
     return { id: await this.relays.open(network, vnl, port) };
+  }
+
+  /** Where `plug/add VNL [PORT]` of a plug of this thread goes; the fabric thread checks the others. */
+  private placeOf(name: string | undefined, words: readonly string[]): { network: string; port: number | undefined } {
+    const { networks } = this.options;
+    const network = name === undefined ? networks[0] : networks.find((n) => n.name === name);
+    if (!network)
+      throw new UsageError(`network '${name}' is not here; there are: ${networks.map((n) => n.name).join(', ')}`);
+    const [, , text, extra] = words;
+    if (extra !== undefined)
+      throw new UsageError(`plug/add: '${extra.slice(0, 40)}' is too much; usage: plug/add <vnl> [port]`);
+    if (text === undefined) return { network: network.name, port: undefined };
+    if (!/^\d{1,5}$/.test(text) || Number(text) > network.ports) {
+      throw new UsageError(`port '${text.slice(0, 40)}' is out of range; take 0 … ${network.ports}`);
+    }
+    return { network: network.name, port: Number(text) };
   }
 
   private async serveControl(directory: string, { name, mode, gid }: NetworkOptions): Promise<void> {

@@ -42,6 +42,7 @@ export class Fabric implements NativeHost {
   private readonly area_: Area | undefined;
   private readonly sockets_: Sockets | undefined;
   private readonly watchers: (Watcher | undefined)[] = [];
+  private readonly due = new Array<Watcher | undefined>(EVENTS_A_TURN).fill(undefined);
   private readonly attachments = new Map<Port, Attachment>();
   private readyPorts: Attachment[] = [];
   private spare: Attachment[] = [];
@@ -96,9 +97,10 @@ export class Fabric implements NativeHost {
 
   // Descriptors.
 
+  /** Throws `SysError` (`EPERM`: a file that is always ready) and then watches nothing. */
   watch(fd: number, events: number, watcher: Watcher): void {
-    this.watchers[fd] = watcher;
     this.epoll!.add(fd, events);
+    this.watchers[fd] = watcher;
   }
 
   rewatch(fd: number, events: number): void {
@@ -225,10 +227,16 @@ export class Fabric implements NativeHost {
   }
 
   private inhale(msMax: number): void {
-    const { epoll, watchers } = this;
+    const { epoll, watchers, due } = this;
     const n = epoll!.wait(msMax);
     this.readClock();
-    for (let i = 0; i < n; i++) watchers[epoll!.readyFd(i)]?.ready(epoll!.readyEvents(i));
+    // Who closes a descriptor and gets its number anew in the same turn must not hear of what the old one was ready for.
+    for (let i = 0; i < n; i++) due[i] = watchers[epoll!.readyFd(i)];
+    for (let i = 0; i < n; i++) {
+      const watcher = due[i];
+      due[i] = undefined;
+      if (watcher && watchers[epoll!.readyFd(i)] === watcher) watcher.ready(epoll!.readyEvents(i));
+    }
   }
 
   private loopTurn(): void {
@@ -255,7 +263,8 @@ export class Fabric implements NativeHost {
   private scheduleTimeout(): void {
     clearTimeout(this.timeout);
     const ms = this.idleMs();
-    if (ms < WAIT_MS_MAX) this.timeout = setTimeout(() => this.loopTurn(), ms);
+    // A timer further away than the longest wait needs another look then; nothing else does.
+    if (ms < WAIT_MS_MAX || this.timers.length > 0) this.timeout = setTimeout(() => this.loopTurn(), ms);
   }
 
   private expireTimers(): void {

@@ -73,7 +73,7 @@ function readNetwork(reader: Reader, lab: Lab, name: string, node: Node | null):
   }
   if (!keys.has('vlans')) return;
   for (const [port, config] of reader.map(keys.get('vlans')!, node, "'vlans'")) {
-    if (!(Number(port) >= 0 && Number(port) <= ports))
+    if (!/^\d{1,4}$/.test(port) || Number(port) > ports)
       throw reader.error(config, `port '${port}' is out of range; take 0 … ${ports}`);
     lab.commands.push({ network: name, words: readVlan(reader, port, config) });
   }
@@ -87,7 +87,11 @@ function readVlan(reader: Reader, port: string, node: Node | null): string[] {
     return ['port/access', port, String(access)];
   }
   const native = reader.int(keys.get('native'), 'native', 0, 4095) ?? 0;
-  const tagged = reader.texts(keys.get('tagged'), 'tagged').map(([vid]) => vid);
+  const tagged = reader.texts(keys.get('tagged'), 'tagged').map(([vid, at]) => {
+    const [, low = 0, high = low] = /^(\d{1,4})(?:-(\d{1,4}))?$/.exec(vid) ?? [];
+    if (Number(low) >= 1 && Number(high) >= Number(low) && Number(high) <= 4094) return vid;
+    throw reader.error(at, `'tagged' takes VLANs 1 … 4094 and ranges as 10-20, not '${vid.slice(0, 40)}'`);
+  });
   return ['port/trunk', port, String(native), ...tagged];
 }
 

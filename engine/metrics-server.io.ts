@@ -25,7 +25,7 @@ export class MetricsServer {
   /** Resolves to `host:port`. */
   listen({ host, port }: { host: string; port: number }): Promise<string> {
     return new Promise((resolve, reject) => {
-      this.server.once('error', (error: NodeJS.ErrnoException) => {
+      this.server.on('error', (error: NodeJS.ErrnoException) => {
         reject(new UsageError(`metrics: cannot listen on ${host}:${port} (${error.code}); choose another port`));
       });
       this.server.listen(port, host, () => resolve(`${host}:${(this.server.address() as AddressInfo).port}`));

@@ -4,6 +4,7 @@ import { rmdirSync, unlinkSync, writeFileSync } from 'node:fs';
 import { UsageError } from '../core/assert.ts';
 import type { Port } from '../core/port.ts';
 import { Rng } from '../core/rng.ts';
+import { US_PER_S } from '../core/time.ts';
 import { JoinServer } from '../plug/join-server.io.ts';
 import { ANY_PORT, type PortInfo, type PortRoom } from '../plug/plug.ts';
 import { streamPort } from '../plug/stream-plug.io.ts';
@@ -15,6 +16,7 @@ import type { Fabric } from './fabric.io.ts';
 import { Cable, Network } from './network.ts';
 
 const CONNECTIONS_MAX = 4200; // above the most ports, so that a full switch still answers
+const LOOK_US = US_PER_S; // between looks at the table, as often as an idle thread wakes up anyway
 
 /** What one network is to be. */
 export interface NetworkOptions {
@@ -29,6 +31,8 @@ export interface NetworkOptions {
   dirMode: number;
   gid?: number | undefined;
   ageSeconds?: number | undefined;
+  /** The most stations to remember, 131072 by default. */
+  stationsMax?: number | undefined;
 }
 
 /** Something that happened, for those who watch. */
@@ -57,11 +61,14 @@ export class NetworkService implements PortRoom {
         : new Switch({
             portsMax,
             hub: options.kind === 'hub',
+            hashSeed: this.rng.u32(), // strangers choose MACs
             ...(options.ageSeconds === undefined ? {} : { ageUs: options.ageSeconds * 1_000_000 }),
+            ...(options.stationsMax === undefined ? {} : { fdbEntriesMax: options.stationsMax }),
           });
     this.network = new Network(options.name, forwarder, { portsMax });
     if (options.directory !== undefined) this.serve(options.directory);
     fabric.networks.set(options.name, this.network);
+    if (this.switch) this.watchTable(this.switch);
   }
 
   /** The switch, where this is one. */
@@ -117,6 +124,26 @@ export class NetworkService implements PortRoom {
     for (const close of this.closers.splice(0).reverse()) close();
     for (const attachment of [...this.network.attachments()]) this.fabric.detach(attachment.port);
     this.fabric.networks.delete(this.network.name);
+  }
+
+  /** Says once that stations find no room, and again only after there was room for a while. */
+  private watchTable({ fdb }: Switch): void {
+    const { fabric } = this;
+    let timer = 0;
+    let before = fdb.tableFull;
+    let wasFull = false;
+    const look = (): void => {
+      const isFull = fdb.tableFull > before;
+      before = fdb.tableFull;
+      if (isFull && !wasFull) {
+        const text = `${fdb.entriesMax} stations: frames to others are flooded; raise --stations`;
+        this.notify({ event: 'table-full', network: this.network.name, text });
+      }
+      wasFull = isFull;
+      timer = fabric.at(fabric.nowUs() + LOOK_US, look);
+    };
+    look();
+    this.onClose(() => fabric.cancel(timer));
   }
 
   private serve(directory: string): void {

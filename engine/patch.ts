@@ -3,10 +3,10 @@
 import { PLAIN } from '../core/burst.ts';
 import { Drop } from '../core/drop.ts';
 import { type Port, PortCounters, SUPER_FRAME_BYTES } from '../core/port.ts';
-import type { Breath } from './breath.ts';
+import { type Breath, HOPS_MAX } from './breath.ts';
 import type { Attachment } from './network.ts';
 
-const FRAMES_MAX = 1024; // a breath; more is a loop between networks
+const FRAMES_MAX = 1024; // a hop of a breath: what one burst can bring
 
 /** One end: what is queued here enters the other network when the breath flushes. */
 export class PatchPort implements Port {
@@ -42,6 +42,10 @@ export class PatchPort implements Port {
     const { peer, count } = this;
     this.count = 0;
     if (!peer || peer.isGone) return true;
+    if (this.breath.hops >= HOPS_MAX) {
+      this.counters.drops.add(Drop.TooManyHops, count);
+      return true;
+    }
     for (let i = 0; i < count; i++) {
       this.counters.txFrames++;
       this.counters.txBytes += this.length[i]!;

@@ -4,6 +4,7 @@
 import type { Port } from '../core/port.ts';
 import { ANY_PORT, type PortInfo, parseVnl } from '../plug/plug.ts';
 import { StreamPort } from '../plug/stream-port.io.ts';
+import { SysError } from '../sys/libc.io.ts';
 import type { EngineEvent } from './engine.io.ts';
 import { Fabric } from './fabric.io.ts';
 import { Cable, Network } from './network.ts';
@@ -26,7 +27,7 @@ interface Relay {
 
 /** All of them share one fabric on this thread's loop. */
 export class Relays {
-  private readonly fabric = new Fabric();
+  private readonly fabric: Fabric;
   private readonly hand: Hand;
   private readonly notify: (event: EngineEvent) => void;
   private readonly relays = new Map<number, Relay>();
@@ -35,6 +36,7 @@ export class Relays {
   constructor(hand: Hand, notify: (event: EngineEvent) => void) {
     this.hand = hand;
     this.notify = notify;
+    this.fabric = new Fabric({ tell: (text) => notify({ event: 'plug', network: '', text }) });
     this.fabric.runOnLoop();
   }
 
@@ -50,7 +52,15 @@ export class Relays {
     };
     const cables = new Map<Port, { far: StreamPort; network: Network }>();
     const close = await openNodePlugIn(parseVnl(text), this.fabric, {
-      attach: (port, info) => cables.set(port, this.join(relay, port, info)),
+      attach: (port, info) => {
+        try {
+          cables.set(port, this.join(relay, port, info));
+        } catch (error) {
+          if (!(error instanceof SysError)) throw error;
+          relay.state = error.message; // no descriptor or no memory left
+          port.close();
+        }
+      },
       detach: (port) => {
         const cable = cables.get(port);
         cables.delete(port);

@@ -1,11 +1,12 @@
 // Two wefts at the ends of one stream find each other, prove that nothing is between them, and agree on rich records.
 //
 //   dst 01:80:c2:00:00:0e | src (local, random) | 88b5 | "weft" | version u8 | kind u8 | capabilities u32
-//   | record bytes max u32 | identity u32 | zeros up to 60 bytes                              (all big endian)
+//   | record bytes max u32 | identity u32 | START: the peer's src, 6 bytes | zeros up to 60 bytes      (all big endian)
 //
 // Each side sends a HELLO as its first record: to anybody else it is one frame for a reserved address, which bridges do not
 // forward (IEEE 802.1Q §8.6.3). Who reads a HELLO whose identity proves a direct connection sends START as its last plain
-// record, then rich ones: u32be length | virtio_net_hdr (10 bytes) | frame. The two directions switch independently.
+// record, then rich ones: u32be length | virtio_net_hdr (10 bytes) | frame. The two directions switch independently. START
+// repeats the peer's random source, and only the first HELLO counts: no station of a network behind the peer can forge them.
 
 import type { Rng } from '../core/rng.ts';
 
@@ -29,7 +30,8 @@ const KIND_HELLO = 0;
 const KIND_START = 1;
 const CAN_RICH = 1; // bit 0: records with an offload header, super-frames up to 64 KiB
 const PAYLOAD = 14;
-const MEANT_BYTES = PAYLOAD + 18;
+const ECHO = PAYLOAD + 18;
+const MEANT_BYTES = ECHO + 6;
 
 // A peer that takes less than a jumbo frame gains nothing from rich records.
 const RECORD_BYTES_MIN = 9216 + 18 + OFFLOAD_BYTES;
@@ -55,6 +57,8 @@ export class CableHello {
   private readonly peerIdentity: number;
   private readonly recordBytesMax: number;
   private readonly source = new Uint8Array(6);
+  private readonly peerSource = new Uint8Array(6);
+  private hasHeard = false; // a HELLO: the peer's own is the first, and only that counts
 
   /**
    * @param identity what our end says of itself.
@@ -91,9 +95,17 @@ export class CableHello {
     const version = view.getUint8(at + PAYLOAD + 4);
     const kind = view.getUint8(at + PAYLOAD + 5);
     if (version < VERSION) return true; // a later version keeps the meaning of what is here
-    if (kind === KIND_START) this.rxRich = true;
-    else if (kind === KIND_HELLO) this.receiveHello(view, at + PAYLOAD + 6);
+    if (kind === KIND_START && this.isEcho(view, at + ECHO)) this.rxRich = true;
+    else if (kind === KIND_HELLO && !this.hasHeard) {
+      this.hasHeard = true;
+      for (let i = 0; i < 6; i++) this.peerSource[i] = view.getUint8(at + 6 + i);
+      this.receiveHello(view, at + PAYLOAD + 6);
+    }
     return true;
+  }
+
+  private isEcho(view: DataView, at: number): boolean {
+    return this.source.every((byte, i) => byte === view.getUint8(at + i));
   }
 
   private receiveHello(view: DataView, at: number): void {
@@ -118,6 +130,7 @@ export class CableHello {
     view.setUint32(PAYLOAD + 6, CAN_RICH);
     view.setUint32(PAYLOAD + 10, this.recordBytesMax);
     view.setUint32(PAYLOAD + 14, this.identity);
+    if (kind === KIND_START) bytes.set(this.peerSource, ECHO);
     return bytes;
   }
 }

@@ -5,8 +5,9 @@ import { PLAIN } from '../core/burst.ts';
 import { Drop } from '../core/drop.ts';
 import { FrameRing } from '../core/frame-ring.ts';
 import { JUMBO_FRAME_BYTES, type Port, PortCounters } from '../core/port.ts';
+import { NONE } from '../core/slab.ts';
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT } from '../sys/epoll.io.ts';
-import { Errno, errno, sys } from '../sys/libc.io.ts';
+import { Errno, errno, SysError, sys } from '../sys/libc.io.ts';
 import { MSG_DONTWAIT, MSG_NOSIGNAL, MSG_TRUNC } from '../sys/socket.io.ts';
 import type { NativeHost, Watcher } from './native-host.ts';
 
@@ -53,20 +54,21 @@ export class DatagramPort implements Port, Watcher {
     this.onDead = onDead;
     this.endsAtZero = endsAtZero;
     this.held = new FrameRing(host.slab, { bytesMax: HELD_BYTES_MAX });
-    this.vector = host.slab.alloc(BATCH * (MMSGHDR_BYTES + IOVEC_BYTES));
+    this.vector = allocFor(host, BATCH * (MMSGHDR_BYTES + IOVEC_BYTES));
     this.iovecs = (this.vector + BATCH * MMSGHDR_BYTES) >> 2;
     this.low = host.address >>> 0;
     fillVector(host, this.vector, BATCH);
   }
 
   start(): void {
+    if (this.isClosed) return; // nobody had room for it
     this.host.watch(this.fd, this.events, this);
   }
 
   ready(events: number): void {
     if (events & EPOLLOUT) this.drain();
-    if (events & EPOLLIN) this.host.wake(this);
-    else if (events & (EPOLLERR | EPOLLHUP)) this.onDead();
+    // What a peer sent before it left is still read; the end itself, or the error, is then what reading says.
+    if (events & (EPOLLIN | EPOLLERR | EPOLLHUP)) this.host.wake(this);
   }
 
   receive(burst: Burst): boolean {
@@ -99,7 +101,7 @@ export class DatagramPort implements Port, Watcher {
       this.counters.txBytes += bytes;
       return true;
     }
-    return this.keepRest(Math.max(sent, 0), n);
+    return this.keepRest(Math.max(sent, 0), n, sent < 0 ? errno() : 0);
   }
 
   /** Stops or restarts reading: the kernel's queue then holds the sender back. */
@@ -153,15 +155,17 @@ export class DatagramPort implements Port, Watcher {
     return sys().send(this.fd, this.host.address + (at >>> 0), length, FLAGS) < 0 ? -1 : 1;
   }
 
-  /** After a short send: what is left waits for EPOLLOUT. False: the ingress should wait too. */
-  private keepRest(sent: number, n: number): boolean {
-    const code = errno();
+  /**
+   * After a short send: what is left waits for EPOLLOUT. False: the ingress should wait too. `code` is 0 if some frames went:
+   * the kernel then does not say what was wrong with the next one, and errno is of an older call.
+   */
+  private keepRest(sent: number, n: number, code: number): boolean {
     const { words } = this.host.slab;
     for (let i = 0; i < sent; i++) this.counters.txBytes += words[this.iovecs + i * 4 + 2]!;
     this.counters.txFrames += sent;
-    if (code !== Errno.EAGAIN && code !== Errno.ENOBUFS && code !== Errno.EINTR) {
+    if (code !== 0 && !isPassing(code)) {
       // One frame was refused; the ones behind it may still go.
-      this.counters.drops.add(code === Errno.EMSGSIZE ? Drop.TxTooLong : Drop.TxError);
+      this.counters.drops.add(refusal(code));
       if (code === Errno.ECONNREFUSED || code === Errno.ENOTCONN) this.onDead();
       return this.resend(sent + 1, n);
     }
@@ -210,9 +214,9 @@ export class DatagramPort implements Port, Watcher {
         this.held.shift();
       }
       if (sent > 0) this.counters.txFrames += sent;
-      if (code === Errno.EAGAIN || code === Errno.ENOBUFS || code === Errno.EINTR || (sent >= 0 && sent < n)) return;
+      if (isPassing(code) || (sent >= 0 && sent < n)) return;
       if (code !== 0) {
-        this.counters.drops.add(Drop.TxError);
+        this.counters.drops.add(refusal(code));
         this.held.shift();
         if (code === Errno.ECONNREFUSED || code === Errno.ENOTCONN) {
           this.onDead();
@@ -226,7 +230,7 @@ export class DatagramPort implements Port, Watcher {
 
   private failed(): void {
     const code = errno();
-    if (code !== Errno.EAGAIN && code !== Errno.EINTR && code !== Errno.ENOBUFS) this.onDead();
+    if (!isPassing(code)) this.onDead();
   }
 
   private setEvents(events: number): void {
@@ -234,6 +238,17 @@ export class DatagramPort implements Port, Watcher {
     this.events = events;
     this.host.rewatch(this.fd, events);
   }
+}
+
+const isPassing = (code: number): boolean => code === Errno.EAGAIN || code === Errno.ENOBUFS || code === Errno.EINTR;
+
+const refusal = (code: number): Drop => (code === Errno.EMSGSIZE ? Drop.TxTooLong : Drop.TxError);
+
+/** A piece of the slab that a port cannot be without. Throws `SysError` where there is no room: the connection is refused. */
+export function allocFor({ slab }: NativeHost, bytes: number): number {
+  const at = slab.alloc(bytes);
+  if (at === NONE) throw new SysError('no room in the slab for another port', Errno.ENOMEM);
+  return at;
 }
 
 const heldAt = new Int32Array(BATCH);

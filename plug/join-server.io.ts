@@ -3,9 +3,10 @@
 
 import { Buffer } from 'node:buffer';
 import { EPOLLIN } from '../sys/epoll.io.ts';
-import { receivePacket, sendPacket } from '../sys/fd-passing.io.ts';
-import { sys } from '../sys/libc.io.ts';
+import { type Packet, receivePacket, sendPacket } from '../sys/fd-passing.io.ts';
+import { SysError, sys } from '../sys/libc.io.ts';
 import { type PeerCredentials, SOCK_SEQPACKET, type Sockets } from '../sys/socket.io.ts';
+import { inspectDevice } from '../sys/tap.io.ts';
 import type { NativeHost, Watcher } from './native-host.ts';
 import { ANY_PORT, type PortRoom } from './port-room.ts';
 import { TapPort } from './tap-port.io.ts';
@@ -84,7 +85,7 @@ class JoinConnection implements Watcher {
   }
 
   ready(): void {
-    const packet = receivePacket(this.fd);
+    const packet = this.receive();
     if (packet === undefined) return;
     if (packet.bytes.length === 0 || this.port) {
       for (const descriptor of packet.descriptors) sys().close(descriptor);
@@ -94,13 +95,9 @@ class JoinConnection implements Watcher {
     const request = readJoin(packet.bytes);
     const [descriptor, ...rest] = packet.descriptors;
     for (const other of rest) sys().close(other);
-    if (typeof request === 'string' || descriptor === undefined) {
-      if (descriptor !== undefined) sys().close(descriptor);
-      this.answer({ error: typeof request === 'string' ? request : 'a descriptor must come with the request' });
-      this.close();
-      return;
-    }
-    this.join(request, descriptor);
+    if (typeof request === 'string') this.refuse(request, descriptor);
+    else if (descriptor === undefined) this.refuse('a descriptor must come with the request', undefined);
+    else this.join(request, descriptor);
   }
 
   close(): void {
@@ -112,20 +109,48 @@ class JoinConnection implements Watcher {
     this.onEnd();
   }
 
+  /** Undefined if there is nothing yet. A packet that was cut, by its size or for want of descriptors, is the end. */
+  private receive(): Packet | undefined {
+    try {
+      return receivePacket(this.fd);
+    } catch {
+      return { bytes: new Uint8Array(0), descriptors: [] };
+    }
+  }
+
   private join(request: JoinRequest, descriptor: number): void {
     const number = this.room.reserve(request.wanted, this.peer.uid);
-    if (typeof number === 'string') {
-      sys().close(descriptor);
-      this.answer({ error: number });
-      this.close();
+    const device = inspectDevice(descriptor);
+    if (typeof number === 'string') this.refuse(number, descriptor);
+    else if (!device) this.refuse('the descriptor is neither a TAP nor a packet socket', descriptor);
+    else if (device.hasHeader !== request.offload) {
+      this.refuse(
+        `'offload' is ${request.offload}, the descriptor ${device.hasHeader ? 'has' : 'has no'} vnet header`,
+        descriptor,
+      );
+    } else this.attach(request, descriptor, number);
+  }
+
+  private attach(request: JoinRequest, descriptor: number, number: number): void {
+    let port: TapPort;
+    try {
+      port = new TapPort(this.host, descriptor, () => this.close(), { offload: request.offload });
+    } catch (error) {
+      if (!(error instanceof SysError)) throw error;
+      this.refuse(error.message, descriptor);
       return;
     }
-    const port = new TapPort(this.host, descriptor, () => this.close(), { offload: request.offload });
     this.port = port;
     const { uid, pid } = this.peer;
     this.room.attach(port, number, { kind: request.kind, description: request.name, uid, pid });
     port.start();
     this.answer({ port: number });
+  }
+
+  private refuse(error: string, descriptor: number | undefined): void {
+    if (descriptor !== undefined) sys().close(descriptor);
+    this.answer({ error });
+    this.close();
   }
 
   private answer(body: object): void {
@@ -152,7 +177,7 @@ function readJoin(bytes: Uint8Array): JoinRequest | string {
   return {
     kind,
     offload: offload === true,
-    name: String(name ?? '').slice(0, TEXT_CHARS_MAX),
+    name: typeof name === 'string' ? name.slice(0, TEXT_CHARS_MAX).replace(/[^ -~]/g, '?') : '',
     wanted: port === undefined ? ANY_PORT : Number(port),
   };
 }

@@ -139,9 +139,17 @@ export class NativePlugs {
   private openInherited(vnl: Vnl, slot: Slot): Close {
     const fd = Number(vnl.address);
     if (sys().fcntl(fd, 1, 0) < 0) throw new UsageError(`seqpacket: descriptor ${vnl.address} is not open`);
-    const port = new DatagramPort(this.host, fd, () => slot.detach(port), { endsAtZero: true });
+    const port: DatagramPort = new DatagramPort(
+      this.host,
+      fd,
+      () => {
+        slot.detach(port);
+        slot.state('the other end left');
+      },
+      { endsAtZero: true },
+    );
+    port.start(); // refuses a descriptor that cannot be waited for
     slot.attach(port, { kind: 'seqpacket', description: `descriptor ${fd}` });
-    port.start();
     slot.state('up');
     return () => slot.detach(port);
   }

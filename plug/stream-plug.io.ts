@@ -76,15 +76,20 @@ export class StreamPlug {
 
   private connect(): void {
     const { path, rng, isPlain } = this.options;
-    const fd = this.sockets.open(AF_UNIX, SOCK_STREAM);
-    const code = this.sockets.connectUnix(fd, path);
-    if (code !== 0) {
-      this.sockets.close(fd);
-      this.again(new SysError(path, code === Errno.EAGAIN ? Errno.ECONNREFUSED : code).message);
+    let fd = -1;
+    let port: StreamPort;
+    try {
+      fd = this.sockets.open(AF_UNIX, SOCK_STREAM);
+      const code = this.sockets.connectUnix(fd, path);
+      if (code !== 0) throw new SysError(path, code === Errno.EAGAIN ? Errno.ECONNREFUSED : code);
+      port = streamPort(this.host, this.sockets, fd, { rng, isPlain, onDead: () => this.lost(port) });
+    } catch (error) {
+      if (!(error instanceof SysError)) throw error;
+      if (fd >= 0) this.sockets.close(fd);
+      this.again(error.message);
       return;
     }
     this.retryUs = RETRY_US_MIN;
-    const port: StreamPort = streamPort(this.host, this.sockets, fd, { rng, isPlain, onDead: () => this.lost(port) });
     this.port = port;
     this.tell(`connected to ${path}`);
     this.events.onPort(port);

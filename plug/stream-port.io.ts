@@ -9,7 +9,7 @@ import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT } from '../sys/epoll.io.ts';
 import { Errno, errno, sys } from '../sys/libc.io.ts';
 import { MSG_DONTWAIT } from '../sys/socket.io.ts';
 import { type CableHello, HELLO_TAG } from './cable-hello.ts';
-import type { OnDead } from './datagram-port.io.ts';
+import { allocFor, type OnDead } from './datagram-port.io.ts';
 import type { NativeHost, Watcher } from './native-host.ts';
 
 const PREFIX_BYTES = 4;
@@ -23,6 +23,10 @@ const CARRY_BYTES_MAX = PREFIX_BYTES + OFFLOAD_BYTES + SUPER_FRAME_BYTES;
 /**
  * Owns `fd`. Records of a run that arrived together and leave through one stream are sent as they stand, with one
  * iovec: no copy, nothing per frame.
+ *
+ * It parses by itself, not by framing.ts's `Reader32`: that one moves offload headers away from their frames, into cells
+ * of its own, to free the headroom for any sender. Here they stay in front of them, which is what makes a rich record one
+ * run, and the block is shared by all ports, so that an incomplete record must leave it.
  */
 export class StreamPort implements Port, Watcher {
   readonly counters = new PortCounters();
@@ -56,8 +60,8 @@ export class StreamPort implements Port, Watcher {
     this.hello = options.hello;
     this.isTxRich = options.rich ?? false;
     this.isRxRich = this.isTxRich;
-    this.runs = host.slab.alloc(RUNS_MAX * IOVEC_BYTES);
-    this.zeros = host.slab.alloc(RUNS_MAX * IOVEC_BYTES);
+    this.runs = allocFor(host, 2 * RUNS_MAX * IOVEC_BYTES);
+    this.zeros = this.runs + RUNS_MAX * IOVEC_BYTES;
   }
 
   get takesOffload(): boolean {
@@ -69,14 +73,15 @@ export class StreamPort implements Port, Watcher {
   }
 
   start(): void {
+    if (this.isClosed) return; // nobody had room for it
     this.host.watch(this.fd, this.events, this);
     if (this.hello) this.sendOwn(this.hello.hello());
   }
 
   ready(events: number): void {
     if (events & EPOLLOUT) this.drain();
-    if (events & EPOLLIN) this.host.wake(this);
-    else if (events & (EPOLLERR | EPOLLHUP)) this.onDead();
+    // What a peer sent before it left is still read, even while we are paused; then reading says that it is the end.
+    if (events & (EPOLLIN | EPOLLERR | EPOLLHUP)) this.host.wake(this);
   }
 
   receive(burst: Burst): boolean {
@@ -144,8 +149,7 @@ export class StreamPort implements Port, Watcher {
     this.host.unwatch(this.fd);
     sys().close(this.fd);
     const { slab } = this.host;
-    slab.release(this.runs, RUNS_MAX * IOVEC_BYTES);
-    slab.release(this.zeros, RUNS_MAX * IOVEC_BYTES);
+    slab.release(this.runs, 2 * RUNS_MAX * IOVEC_BYTES);
     slab.release(this.backlog, BACKLOG_BYTES_MAX * 2);
     slab.release(this.carry, CARRY_BYTES_MAX);
   }
@@ -201,6 +205,7 @@ export class StreamPort implements Port, Watcher {
     } else if (length > JUMBO_FRAME_BYTES) this.counters.drops.add(Drop.Giant);
     else if (length >= 4 && this.host.slab.view.getUint32(at) === HELLO_TAG && this.negotiate(at, length)) return;
     else if (length > 0) burst.push(at, length, PLAIN);
+    else this.counters.drops.add(Drop.Runt);
   }
 
   /** True if the frame belongs to the negotiation: it must not reach the network. */
@@ -262,7 +267,7 @@ export class StreamPort implements Port, Watcher {
       this.onDead(); // part of a record is out: the stream cannot go on
       return;
     }
-    if (this.backlogAt > 0) this.compact();
+    if (this.backlogAt > 0) this.compact(); // once per EPOLLOUT at most: `backlogAt` moves there alone
     let skip = sent;
     const low = this.host.address >>> 0;
     for (let i = 0; i < runCount; i++) {

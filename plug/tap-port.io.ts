@@ -5,7 +5,7 @@ import { Drop } from '../core/drop.ts';
 import { JUMBO_FRAME_BYTES, type Port, PortCounters, SUPER_FRAME_BYTES } from '../core/port.ts';
 import { EPOLLERR, EPOLLHUP, EPOLLIN } from '../sys/epoll.io.ts';
 import { Errno, errno, sys } from '../sys/libc.io.ts';
-import type { OnDead } from './datagram-port.io.ts';
+import { allocFor, type OnDead } from './datagram-port.io.ts';
 import type { NativeHost, Watcher } from './native-host.ts';
 
 const OFFLOAD_BYTES = 10;
@@ -36,7 +36,7 @@ export class TapPort implements Port, Watcher {
     this.onDead = onDead;
     this.takesOffload = offload;
     this.frameBytesMax = offload ? SUPER_FRAME_BYTES : JUMBO_FRAME_BYTES;
-    this.vector = host.slab.alloc(2 * IOVEC_BYTES + OFFLOAD_BYTES);
+    this.vector = allocFor(host, 2 * IOVEC_BYTES + OFFLOAD_BYTES);
     this.empty = this.vector + 2 * IOVEC_BYTES;
     const { view } = host.slab;
     view.setBigUint64(this.vector, BigInt(host.address + this.empty), true);
@@ -49,8 +49,8 @@ export class TapPort implements Port, Watcher {
   }
 
   ready(events: number): void {
-    if (events & EPOLLIN) this.host.wake(this);
-    else if (events & (EPOLLERR | EPOLLHUP)) this.onDead();
+    // An error is what reading says: a packet socket has one whenever its device goes down, and lives on.
+    if (events & (EPOLLIN | EPOLLERR | EPOLLHUP)) this.host.wake(this);
   }
 
   receive(burst: Burst): boolean {
@@ -62,7 +62,8 @@ export class TapPort implements Port, Watcher {
     for (let i = 0; i < FRAMES_A_BREATH && at + header + SUPER_FRAME_BYTES <= end; i++) {
       const n = sys().read(this.fd, address + at, header + SUPER_FRAME_BYTES);
       if (n <= 0) {
-        this.failed();
+        if (n === 0) this.onDead();
+        else this.failed();
         return false;
       }
       if (n > header) burst.push(at + header, n - header, header === 0 ? PLAIN : at);

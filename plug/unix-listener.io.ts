@@ -5,7 +5,7 @@ import { chmodSync, chownSync, lstatSync, mkdirSync, type Stats, unlinkSync } fr
 import { UsageError } from '../core/assert.ts';
 import { US_PER_MS } from '../core/time.ts';
 import { EPOLLIN } from '../sys/epoll.io.ts';
-import { Errno, errno, sys } from '../sys/libc.io.ts';
+import { Errno, errno, SysError, sys } from '../sys/libc.io.ts';
 import { AF_UNIX, type PeerCredentials, type Sockets, UNIX_PATH_BYTES_MAX } from '../sys/socket.io.ts';
 import type { NativeHost } from './native-host.ts';
 
@@ -43,8 +43,13 @@ export function prepareDirectory(path: string, mode: number, gid?: number): void
   if (found.isSymbolicLink()) throw new UsageError(`${path}: is a symbolic link; name the directory itself`);
   const uid = process.geteuid!();
   if (found.uid !== uid) throw new UsageError(`${path}: belongs to user ${found.uid}, not to you (${uid})`);
-  if (gid !== undefined) chownSync(path, uid, gid);
-  chmodSync(path, mode);
+  try {
+    if (gid !== undefined) chownSync(path, uid, gid);
+    chmodSync(path, mode);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new UsageError(`${path}: its group or mode cannot be changed (${code}); take a group that you are in`);
+  }
 }
 
 /** One listening socket. Never throws after construction. */
@@ -54,19 +59,20 @@ export class UnixListener {
   private readonly options: ListenOptions;
   private readonly fd: number;
   private readonly inode: number;
+  private isClosed = false;
 
   /** Throws `UsageError` if somebody serves the path already or something else is in the way. */
   constructor(host: NativeHost, sockets: Sockets, options: ListenOptions) {
     this.host = host;
     this.sockets = sockets;
     this.options = options;
-    clearStale(sockets, options.path, options.type);
     this.fd = sockets.open(AF_UNIX, options.type);
-    sockets.bindUnix(this.fd, options.path);
-    if (options.gid !== undefined) chownSync(options.path, process.geteuid!(), options.gid);
-    chmodSync(options.path, options.mode);
-    this.inode = lstatSync(options.path).ino;
-    sockets.listen(this.fd, BACKLOG);
+    try {
+      this.inode = this.bind();
+    } catch (error) {
+      sockets.close(this.fd);
+      throw usageOf(options.path, error);
+    }
     host.watch(this.fd, EPOLLIN, this);
   }
 
@@ -79,20 +85,47 @@ export class UnixListener {
         if (code !== Errno.EAGAIN && code !== Errno.EINTR) this.rest();
         return;
       }
+      this.admit(fd);
+    }
+  }
+
+  /** Who finds no room, for want of memory or descriptors, is sent away. */
+  private admit(fd: number): void {
+    try {
       this.options.onConnection(fd, this.sockets.peer(fd));
+    } catch (error) {
+      if (!(error instanceof SysError)) throw error;
+      this.sockets.close(fd);
     }
   }
 
   close(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
     this.host.unwatch(this.fd);
     sys().close(this.fd);
-    const found = stat(this.options.path);
-    if (found && found.ino === this.inode) unlinkSync(this.options.path);
+    try {
+      if (lstatSync(this.options.path).ino === this.inode) unlinkSync(this.options.path);
+    } catch {
+      // It is gone, or its directory is: nothing to clean.
+    }
+  }
+
+  private bind(): number {
+    const { path, type, mode, gid } = this.options;
+    clearStale(this.sockets, path, type);
+    this.sockets.bindUnix(this.fd, path);
+    if (gid !== undefined) chownSync(path, process.geteuid!(), gid);
+    chmodSync(path, mode);
+    this.sockets.listen(this.fd, BACKLOG); // only now can anybody connect
+    return lstatSync(path).ino;
   }
 
   private rest(): void {
     this.host.rewatch(this.fd, 0);
-    this.host.at(this.host.nowUs() + NO_DESCRIPTORS_PAUSE_US, () => this.host.rewatch(this.fd, EPOLLIN));
+    this.host.at(this.host.nowUs() + NO_DESCRIPTORS_PAUSE_US, () => {
+      if (!this.isClosed) this.host.rewatch(this.fd, EPOLLIN); // the number may be somebody else's by then
+    });
   }
 }
 
@@ -112,6 +145,14 @@ function clearStale(sockets: Sockets, path: string, type: number): void {
   }
   const by = pid > 0 ? ` by process ${pid}` : '';
   throw new UsageError(`${path}: is already served${by}; stop that one first (weft down) or choose another directory`);
+}
+
+/** One line for the operator where the host refused. */
+function usageOf(path: string, error: unknown): unknown {
+  const { code } = error as NodeJS.ErrnoException;
+  return error instanceof UsageError || code === undefined
+    ? error
+    : new UsageError(`${path}: cannot be served (${code}); choose another directory`);
 }
 
 function stat(path: string): Stats | undefined {

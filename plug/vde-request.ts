@@ -14,7 +14,7 @@ const ADDRESS = 12; // sockaddr_un of the plug's datagram socket
 const V1_ADDRESS = 14; // version 1 has a 6-byte Ethernet address after the type, and no version
 const ADDRESS_BYTES = 110;
 
-export const REQUEST_BYTES_MIN = ADDRESS + ADDRESS_BYTES;
+const REQUEST_BYTES_MIN = ADDRESS + ADDRESS_BYTES;
 /** One read of a reference switch takes 256 bytes; what is longer is not a request. */
 export const REQUEST_BYTES_MAX = 256;
 export const REPLY_BYTES = ADDRESS_BYTES;
@@ -31,9 +31,15 @@ export interface VdeRequest {
   description: string;
 }
 
+/** How many bytes a request has at least, by what is there of it. */
+export function requestBytes(bytes: Uint8Array): number {
+  const isV1 = bytes.length > VERSION && bytes[VERSION]! <= TYPE_NEW_PORT0;
+  return (isV1 ? V1_ADDRESS : ADDRESS) + ADDRESS_BYTES;
+}
+
 /** Reads a request, or says in a few words why it is none. Bytes past the description's end are ignored. */
 export function readRequest(bytes: Uint8Array): VdeRequest | string {
-  if (bytes.length < REQUEST_BYTES_MIN) return `request of ${bytes.length} bytes, at least ${REQUEST_BYTES_MIN}`;
+  if (bytes.length < requestBytes(bytes)) return `request of ${bytes.length} bytes, at least ${requestBytes(bytes)}`;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   if (view.getUint32(MAGIC, true) !== VDE_MAGIC) return 'bad magic';
   const version = view.getUint32(VERSION, true);
@@ -50,7 +56,6 @@ export function readRequest(bytes: Uint8Array): VdeRequest | string {
 
 /** Version 1: magic, type, Ethernet address, sockaddr_un, description. The type stands where later versions have the version. */
 function readV1(bytes: Uint8Array, view: DataView, type: number): VdeRequest | string {
-  if (bytes.length < V1_ADDRESS + ADDRESS_BYTES) return 'version 1 request too short';
   if (view.getUint16(V1_ADDRESS, true) !== 1) return 'version 1 request without an AF_UNIX address';
   const port = type === TYPE_NEW_PORT0 ? 0 : ANY_PORT;
   return { port, addressAt: V1_ADDRESS, description: describe(bytes, V1_ADDRESS + ADDRESS_BYTES) };

@@ -14,11 +14,11 @@ import {
   SOCK_STREAM,
   type Sockets,
 } from '../sys/socket.io.ts';
-import { DatagramPort } from './datagram-port.io.ts';
+import { allocFor, DatagramPort } from './datagram-port.io.ts';
 import type { NativeHost, Watcher } from './native-host.ts';
 import type { PortRoom } from './port-room.ts';
 import { UnixListener } from './unix-listener.io.ts';
-import { addressPath, REQUEST_BYTES_MAX, REQUEST_BYTES_MIN, readRequest, writeReply } from './vde-request.ts';
+import { addressPath, REQUEST_BYTES_MAX, readRequest, requestBytes, writeReply } from './vde-request.ts';
 
 const REQUEST_US_MAX = 5 * US_PER_S;
 const BUFFER_BYTES = 1 << 20;
@@ -108,11 +108,11 @@ class VdeConnection implements Watcher {
     this.fd = fd;
     this.peer = peer;
     this.onEnd = onEnd;
-    this.request = host.slab.alloc(REQUEST_BYTES_MAX);
+    this.request = allocFor(host, REQUEST_BYTES_MAX);
+    host.watch(fd, EPOLLIN, this);
     this.timer = host.at(host.nowUs() + REQUEST_US_MAX, () => {
       if (!this.port) this.close();
     });
-    host.watch(fd, EPOLLIN, this);
   }
 
   ready(): void {
@@ -131,7 +131,8 @@ class VdeConnection implements Watcher {
     }
     if (this.port) return; // a plug with a port has nothing more to say
     this.have += n;
-    if (this.have >= REQUEST_BYTES_MIN) this.open();
+    const bytes = this.host.slab.bytes.slice(this.request, this.request + this.have);
+    if (this.have >= requestBytes(bytes)) this.open(bytes);
   }
 
   close(): void {
@@ -146,8 +147,7 @@ class VdeConnection implements Watcher {
     this.onEnd(this.port === undefined);
   }
 
-  private open(): void {
-    const bytes = this.host.slab.bytes.slice(this.request, this.request + this.have);
+  private open(bytes: Uint8Array): void {
     const request = readRequest(bytes);
     if (typeof request === 'string') {
       this.close();
@@ -165,31 +165,38 @@ class VdeConnection implements Watcher {
   /** A plug may only name a datagram socket that is its own: the switch must not be made to write to somebody else's. */
   private mayUse(path: Uint8Array): boolean {
     if (path[0] === 0) return true; // abstract: connect() will tell
-    const found = lstatSync(Buffer.from(path), { throwIfNoEntry: false });
-    if (!found?.isSocket()) return false;
     const { uid } = this.peer;
-    return uid === 0 || found.uid === uid;
+    try {
+      const found = lstatSync(Buffer.from(path));
+      return found.isSocket() && (uid === 0 || found.uid === uid);
+    } catch {
+      return false; // not there, or behind a directory that we may not enter
+    }
   }
 
   private join(number: number, addressAt: number, description: string): void {
-    const data = this.sockets.open(AF_UNIX, SOCK_DGRAM);
-    const path = `${this.options.directory}/${String(number).padStart(3, '0')}.${data}`;
+    let data = -1;
+    let path = '';
+    let port: DatagramPort;
     try {
+      data = this.sockets.open(AF_UNIX, SOCK_DGRAM);
+      path = `${this.options.directory}/${String(number).padStart(3, '0')}.${data}`;
       // Connected before it is bound: nobody but the plug can ever send to it.
       if (this.sockets.connectRaw(data, addressAt) !== 0) throw new Error('connect');
       remove(path);
       this.sockets.bindUnix(data, path);
       chmodSync(path, this.options.mode & 0o700);
       if (process.geteuid!() === 0 && this.peer.uid !== 0) chownSync(path, this.peer.uid, this.peer.gid);
+      port = new DatagramPort(this.host, data, () => this.close());
     } catch {
-      this.sockets.close(data);
-      remove(path);
+      // No descriptor left, no address, the directory is gone: all the same to the plug, which tries again.
+      if (data >= 0) this.sockets.close(data);
+      if (path) remove(path);
       this.close();
       return;
     }
     this.dataPath = path;
     this.sockets.setBuffers(data, BUFFER_BYTES);
-    const port = new DatagramPort(this.host, data, () => this.close());
     this.port = port;
     this.host.cancel(this.timer);
     this.room.attach(port, number, { kind: 'vde', description, uid: this.peer.uid, pid: this.peer.pid });

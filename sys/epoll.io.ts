@@ -42,8 +42,9 @@ export class Epoll {
     this.ctl(CTL_MOD, fd, events);
   }
 
+  /** Does nothing if the descriptor was closed, which removes it as well. */
   remove(fd: number): void {
-    this.ctl(CTL_DEL, fd, 0);
+    sys().epoll_ctl(this.fd, CTL_DEL, fd, this.address);
   }
 
   /** Waits at most `ms` milliseconds; how many descriptors are ready. 0 also when a signal came. */

@@ -1,6 +1,6 @@
 // TAP devices of the kernel's tun driver: one frame a read, each behind a 10-byte virtio_net_hdr.
 
-import { callMemory } from './call-memory.io.ts';
+import { type CallMemory, callMemory } from './call-memory.io.ts';
 import { check, sys } from './libc.io.ts';
 
 const O_RDWR = 0o2;
@@ -9,6 +9,8 @@ const O_CLOEXEC = 0o2000000;
 const TUNSETIFF = 0x400454ca;
 const TUNSETOFFLOAD = 0x400454d0;
 const TUNSETVNETHDRSZ = 0x400454d8;
+const TUNGETIFF = 0x800454d2;
+const TUNGETVNETHDRSZ = 0x800454d7;
 const TUNSETPERSIST = 0x400454cb;
 const IFF_TAP = 0x2;
 const IFF_NO_PI = 0x1000;
@@ -68,4 +70,51 @@ export function openTap(name: string): Tap {
     sys().close(fd);
     throw error;
   }
+}
+
+const SOL_SOCKET = 1;
+const SO_DOMAIN = 39;
+const AF_PACKET = 17;
+const SOL_PACKET = 263;
+const PACKET_VNET_HDR = 15;
+const F_GETFL = 3;
+const F_SETFL = 4;
+
+/** What somebody else's descriptor is, as the kernel says. */
+export interface Device {
+  readonly kind: 'tap' | 'packet';
+  /** True if a 10-byte virtio_net_hdr stands before every frame. */
+  readonly hasHeader: boolean;
+}
+
+/** Looks at a descriptor that a stranger handed over and makes it non-blocking; undefined if frames cannot be read from it. */
+export function inspectDevice(fd: number): Device | undefined {
+  const memory = callMemory();
+  const request = memory.zeros(IFREQ_BYTES);
+  const size = memory.zeros(4);
+  const device = inspectTap(fd, memory, request, size) ?? inspectPacketSocket(fd, memory, request, size);
+  // Flags are the open file's, so its owner could undo this: it would stop his own engine.
+  if (device) sys().fcntl(fd, F_SETFL, sys().fcntl(fd, F_GETFL, 0) | O_NONBLOCK);
+  return device;
+}
+
+function inspectTap(fd: number, { view, base }: CallMemory, request: number, size: number): Device | undefined {
+  if (sys().ioctl(fd, TUNGETIFF, base + request) !== 0) return undefined;
+  const flags = view.getUint16(request + IFNAMSIZ, true);
+  if ((flags & IFF_TAP) === 0 || (flags & IFF_NO_PI) === 0) return undefined;
+  const hasHeader = (flags & IFF_VNET_HDR) !== 0;
+  if (!hasHeader) return { kind: 'tap', hasHeader };
+  const isReadable = sys().ioctl(fd, TUNGETVNETHDRSZ, base + size) === 0;
+  return isReadable && view.getInt32(size, true) === VNET_HDR_BYTES ? { kind: 'tap', hasHeader } : undefined;
+}
+
+function inspectPacketSocket(fd: number, memory: CallMemory, value: number, size: number): Device | undefined {
+  const { view, base } = memory;
+  const option = (level: number, name: number): number => {
+    view.setInt32(value, 0, true);
+    view.setUint32(size, 4, true);
+    return sys().getsockopt(fd, level, name, base + value, base + size) === 0 ? view.getInt32(value, true) : -1;
+  };
+  if (option(SOL_SOCKET, SO_DOMAIN) !== AF_PACKET) return undefined;
+  return { kind: 'packet', hasHeader: option(SOL_PACKET, PACKET_VNET_HDR) === 1 };
 }

@@ -45,6 +45,25 @@ describe('CableHello', () => {
     expect([a.rxRich, a.txRich]).toEqual([true, false]);
   });
 
+  test('does not believe a START of a station behind the peer, which never saw our HELLO', () => {
+    const a = end(10, 20);
+    const peer = end(20, 10);
+    const forger = end(20, 10);
+    give(a, peer.hello());
+    expect(give(a, forger.start())).toBe(true);
+    expect(a.rxRich).toBe(false);
+    give(peer, a.hello());
+    give(a, peer.start());
+    expect(a.rxRich).toBe(true);
+  });
+
+  test('listens to the first HELLO alone: later ones may be of stations behind the peer', () => {
+    const a = end(10, 20);
+    give(a, end(30, 10).hello());
+    expect(give(a, end(20, 10).hello())).toBe(true);
+    expect(a.startDue).toBe(false);
+  });
+
   test('stays plain when its own HELLO comes back', () => {
     const a = end(tcpIdentity(5000, 6000), tcpIdentity(6000, 5000));
     give(a, a.hello());

@@ -180,6 +180,8 @@ describe('rich records', () => {
     const own = new CableHello({ identity: 1, peerIdentity: 2, recordBytesMax: RECORD_BYTES_MAX, rng: new Rng(1) });
     const reader = reader32();
     reader.reset(own);
+    const hello = own.hello();
+    peer.receive(new DataView(hello.buffer), 0, hello.length);
     const stream = [
       ...record(4, peer.hello()),
       ...record(4, [1]),
