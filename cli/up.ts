@@ -96,8 +96,13 @@ async function serve(
     onEvent: (event) => say(sentence(event)),
   });
   await engine.start();
-  for (const { network, words } of commands) await engine.execute(network, words);
-  if (options.pidfile) writePid(options.pidfile);
+  try {
+    for (const { network, words } of commands) await engine.execute(network, words);
+    if (options.pidfile) writePid(options.pidfile);
+  } catch (error) {
+    await engine.close(); // or it would keep the process alive
+    throw error;
+  }
   const why = whyNoNative();
   if (why)
     process.stderr.write(`weft: ${why}: VDE, TAP and 'weft run' cannot join; stream, WebSocket and UDP plugs can\n`);

@@ -25,12 +25,14 @@ export const WEFT = `'${process.execPath}' '${WEFT_JS}'`;
 /** Skips unless programs can be given a /dev/net/tun that an ordinary user may open. */
 export const needTun = needRoot;
 
+type Maybe<T> = T | false | undefined;
+
 /** Asks until `look` finds something that is not false; at most for half a minute. */
-export async function eventually<T>(what: string, look: () => T | Promise<T>): Promise<NonNullable<T>> {
+export async function eventually<T>(what: string, look: () => Maybe<T> | Promise<Maybe<T>>): Promise<T> {
   const lastMs = performance.now() + PATIENCE_MS;
   for (;;) {
     const found = await look();
-    if (found !== undefined && found !== null && found !== false) return found;
+    if (found !== undefined && found !== false) return found;
     if (performance.now() > lastMs) throw new Error(`waited in vain: ${what}`);
     await pause(POLL_MS);
   }
@@ -245,7 +247,7 @@ export const BROADCAST = 'ff:ff:ff:ff:ff:ff';
 
 /** A frame of the experimental EtherType with a text in it; `tags` are 4 bytes each as hexadecimal text. */
 export function frame({ to = BROADCAST, from, tags = [], text }: FrameParts): Buffer {
-  const head = `${to}${from}`.replaceAll(':', '') + tags.join('') + '88b5';
+  const head = [to, from, ...tags, '88b5'].join('').replaceAll(':', '');
   return Buffer.concat([Buffer.from(head, 'hex'), Buffer.from(text.padEnd(46, '.'))]);
 }
 
