@@ -20,7 +20,9 @@ interface Relay {
   vnl: string;
   network: string;
   port: number;
-  state: string;
+  /** What has the plug's own number; a listener's further peers have others. */
+  first: Port | undefined;
+  state: () => string;
   close: () => void;
 }
 
@@ -45,21 +47,23 @@ export class Relays {
       vnl: text,
       network,
       port: wanted ?? ANY_PORT,
-      state: 'opening',
+      first: undefined,
+      state: () => 'opening',
       close: () => {},
     };
     const cables = new Map<Port, { far: StreamPort; network: Network }>();
     const close = await openNodePlugIn(parseVnl(text), this.fabric, {
       attach: (port, info) => cables.set(port, this.join(relay, port, info)),
       detach: (port) => {
+        if (relay.first === port) relay.first = undefined;
         const cable = cables.get(port);
         cables.delete(port);
         if (cable) this.fabric.detach(cable.far);
         this.fabric.detach(port);
       },
-      state: (state) => {
-        relay.state = state;
-        this.notify({ event: 'plug', network, text: `${text}: ${state}` });
+      state: (news, live = () => news) => {
+        relay.state = live;
+        this.notify({ event: 'plug', network, text: news });
       },
     });
     relay.close = () => {
@@ -74,7 +78,7 @@ export class Relays {
   }
 
   list(): object[] {
-    return [...this.relays.values()].map(({ close: _, ...view }) => view);
+    return [...this.relays.values()].map(({ close: _, first: __, state, ...view }) => ({ ...view, state: state() }));
   }
 
   /** False if the id is not one of these. */
@@ -100,12 +104,14 @@ export class Relays {
     fabric.attach(port, network, 0, info);
     fabric.attach(far, network, 1, { kind: 'relay', description: relay.network });
     far.start();
-    this.hand(relay.network, theirs, relay.port, info).then(
+    const isFirst = relay.first === undefined;
+    relay.first ??= port;
+    this.hand(relay.network, theirs, isFirst ? relay.port : ANY_PORT, info).then(
       (number) => {
-        relay.port = number;
+        if (isFirst) relay.port = number;
       },
       (error: Error) => {
-        relay.state = error.message;
+        relay.state = () => error.message;
         fabric.sockets.close(theirs);
       },
     );
