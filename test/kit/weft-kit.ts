@@ -10,6 +10,7 @@ import { ROOT } from './tidy.ts';
 const NOBODY = 65534;
 const isRoot = process.getuid?.() === 0;
 const WEFT_JS = join(ROOT, 'dist', 'weft.js');
+const PATH = '/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin'; // not root's own
 const POLL_MS = 25;
 const PATIENCE_MS = 30_000;
 
@@ -89,7 +90,7 @@ export class Home {
   start(command: readonly string[], { tun, env }: StartOptions = {}): Running {
     const running = new Running([...(tun ? this.withTun() : []), ...AS_USER, ...command], {
       cwd: this.directory,
-      env: { ...process.env, HOME: this.directory, XDG_RUNTIME_DIR: this.directory, WEFT_NET: '', ...env },
+      env: { ...process.env, PATH, HOME: this.directory, XDG_RUNTIME_DIR: this.directory, WEFT_NET: '', ...env },
     });
     this.running.push(running);
     return running;
