@@ -26,15 +26,19 @@ export async function plug(
     openNodePlug: openNodePlugIn,
   });
   fabric.runOnLoop();
-  node.openNetwork({ name: 'cable', kind: 'cable', ports: 1, mode: 0o600, dirMode: 0o700 });
-  await node.openPlug('cable', vnlOf(one), 0);
-  await node.openPlug('cable', other === undefined ? 'stdio://' : vnlOf(other), 1);
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end());
-  if (other === undefined) process.stdin.on('end', () => end());
-  await ended;
-  node.close();
-  fabric.stop();
-  return 0;
+  try {
+    node.openNetwork({ name: 'cable', kind: 'cable', ports: 1, mode: 0o600, dirMode: 0o700 });
+    await node.openPlug('cable', vnlOf(one), 0);
+    await node.openPlug('cable', other === undefined ? 'stdio://' : vnlOf(other), 1);
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end());
+    if (other === undefined) process.stdin.on('end', () => end());
+    await ended;
+    return 0;
+  } finally {
+    // After a refusal too: the loop would keep the process alive.
+    node.close();
+    fabric.stop();
+  }
 }
 
 /** A name of a network, like `default`, means its directory. */

@@ -6,12 +6,10 @@ import { Bug, UsageError } from '../core/assert.ts';
 import { parseVnl } from '../plug/plug.ts';
 import { check, sys, whyNoNative } from '../sys/libc.io.ts';
 import { ControlServer } from './control.io.ts';
-import { Fabric } from './fabric.io.ts';
-import { FabricNode } from './fabric-node.io.ts';
 import type { FabricMessage, FabricRequest, FabricWorkerData } from './fabric-worker.io.ts';
 import type { NetworkOptions } from './network-service.io.ts';
-import { isNodeScheme, openNodePlugIn } from './node-plugs.io.ts';
-import { Relays } from './relays.io.ts';
+import { isNodeScheme } from './node-schemes.ts';
+import type { Relays } from './relays.io.ts';
 
 const EFD_CLOEXEC_NONBLOCK = 0o2004000;
 const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);
@@ -145,6 +143,9 @@ export class Engine {
 
   /** Without native calls everything lives on this thread: node:net, WebSocket, UDP. */
   private async startHere(): Promise<Backend> {
+    const { Fabric } = await import('./fabric.io.ts');
+    const { FabricNode } = await import('./fabric-node.io.ts');
+    const { openNodePlugIn } = await import('./node-plugs.io.ts');
     const fabric = new Fabric({ tell: (text) => this.notify({ event: 'plug', network: '', text }) });
     const node = new FabricNode(fabric, {
       notify: (event) => this.notify(event),
@@ -179,12 +180,17 @@ export class Engine {
     if (!(this.backend instanceof Thread)) {
       return this.backend!.execute(network, ['plug/add', vnl, ...(port === undefined ? [] : [String(port)])]);
     }
-    const thread = this.backend;
+    const relays = await this.relaysTo(this.backend);
+    return { id: await relays.open(network, vnl, port) };
+  }
+
+  private async relaysTo(thread: Thread): Promise<Relays> {
+    const { Relays } = await import('./relays.io.ts');
     this.relays ??= new Relays(
       (to, fd, wanted, info) => thread.ask({ ask: 'relay', network: to, fd, wanted, info }) as Promise<number>,
       (event) => this.notify(event),
     );
-    return { id: await this.relays.open(network, vnl, port) };
+    return this.relays;
   }
 
   /** Where `plug/add VNL [PORT]` of a plug of this thread goes; the fabric thread checks the others. */

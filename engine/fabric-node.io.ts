@@ -22,7 +22,7 @@ interface OpenPlug {
   vnl: string;
   network: string;
   port: number;
-  state: string;
+  state: () => string;
   close: () => void;
 }
 
@@ -31,7 +31,8 @@ export interface PlugSlot {
   /** Puts a port in the plug's place; listeners make many, each of which gets a number of its own. */
   attach(port: Port, info: PortInfo): void;
   detach(port: Port): void;
-  state(text: string): void;
+  /** News for those who watch; listings show what `live` says when they are asked for, else the last news. */
+  state(text: string, live?: () => string): void;
 }
 
 /** Opens plugs that live on Node's own loop; resolves to how to close it. */
@@ -80,7 +81,14 @@ export class FabricNode {
     const number = service.reserve(wanted ?? ANY_PORT, process.geteuid!());
     if (typeof number === 'string') throw new UsageError(number);
     const id = this.nextPlug++;
-    const plug: OpenPlug = { id, vnl: text, network: networkName, port: number, state: 'opening', close: () => {} };
+    const plug: OpenPlug = {
+      id,
+      vnl: text,
+      network: networkName,
+      port: number,
+      state: () => 'opening',
+      close: () => {},
+    };
     service.keep(number);
     const opened = (close: () => void): number => {
       plug.close = close;
@@ -150,7 +158,7 @@ export class FabricNode {
       attach: (port, info) => {
         const number = first === undefined ? plug.port : service.reserve(ANY_PORT, info.uid ?? process.geteuid!());
         if (typeof number === 'string') {
-          plug.state = number;
+          plug.state = () => number;
           port.close();
           return;
         }
@@ -161,8 +169,8 @@ export class FabricNode {
         if (first === port) first = undefined;
         service.detach(port);
       },
-      state: (text) => {
-        plug.state = text;
+      state: (text, live = () => text) => {
+        plug.state = live;
         this.options.notify({ event: 'plug', network: plug.network, port: plug.port, text });
       },
     };
@@ -185,7 +193,7 @@ export class FabricNode {
     if (typeof number === 'string') throw new UsageError(number);
     here.peer = this.fabric.attach(there, other.network, number, { kind: 'patch', description: plug.network });
     there.peer = this.fabric.attach(here, service.network, plug.port, { kind: 'patch', description: vnl.address });
-    plug.state = 'up';
+    plug.state = () => 'up';
     return () => {
       this.fabric.detach(here);
       other.close();
@@ -214,7 +222,7 @@ export class FabricNode {
       startedUs: this.startedUs,
       nowUs: () => fabric.nowUs(),
       directoryOf: (network: Network) => services.get(network.name)?.options.directory,
-      plugs: (): PlugView[] => [...this.open_.values()].map(({ close: _, ...view }) => view),
+      plugs: (): PlugView[] => [...this.open_.values()].map(viewOf),
       addPlug: (vnl, port) => {
         const id = this.openPlug(service.options.name, vnl, port);
         return id instanceof Promise ? id.then((value) => ({ id: value })) : { id };
@@ -225,3 +233,5 @@ export class FabricNode {
     };
   }
 }
+
+const viewOf = ({ close: _, state, ...view }: OpenPlug): PlugView => ({ ...view, state: state() });

@@ -151,6 +151,7 @@ export class NetworkService implements PortRoom {
     const { mode, gid } = options;
     prepareDirectory(directory, options.dirMode, gid);
     if (!fabric.isNative) return; // others join by plugs of Node's loop
+    this.onClose(() => tryTo(() => rmdirSync(directory))); // the last thing that is done
     try {
       const connectionsMax = CONNECTIONS_MAX;
       const vde = new VdeServer(fabric, fabric.sockets, this, { directory, mode, gid, connectionsMax });
@@ -193,10 +194,7 @@ export class NetworkService implements PortRoom {
     } catch (error) {
       throw new UsageError(`${path}: cannot be written (${(error as NodeJS.ErrnoException).code})`);
     }
-    this.onClose(() => {
-      tryTo(() => unlinkSync(path));
-      tryTo(() => rmdirSync(path.slice(0, -'/pid'.length)));
-    });
+    this.onClose(() => tryTo(() => unlinkSync(path)));
   }
 }
 

@@ -21,7 +21,9 @@ interface Relay {
   vnl: string;
   network: string;
   port: number;
-  state: string;
+  /** What has the plug's own number; a listener's further peers have others. */
+  first: Port | undefined;
+  state: () => string;
   close: () => void;
 }
 
@@ -47,7 +49,8 @@ export class Relays {
       vnl: text,
       network,
       port: wanted ?? ANY_PORT,
-      state: 'opening',
+      first: undefined,
+      state: () => 'opening',
       close: () => {},
     };
     const cables = new Map<Port, { far: StreamPort; network: Network }>();
@@ -62,14 +65,15 @@ export class Relays {
         }
       },
       detach: (port) => {
+        if (relay.first === port) relay.first = undefined;
         const cable = cables.get(port);
         cables.delete(port);
         if (cable) this.fabric.detach(cable.far);
         this.fabric.detach(port);
       },
-      state: (state) => {
-        relay.state = state;
-        this.notify({ event: 'plug', network, text: `${text}: ${state}` });
+      state: (news, live = () => news) => {
+        relay.state = live;
+        this.notify({ event: 'plug', network, text: news });
       },
     });
     relay.close = () => {
@@ -84,7 +88,7 @@ export class Relays {
   }
 
   list(): object[] {
-    return [...this.relays.values()].map(({ close: _, ...view }) => view);
+    return [...this.relays.values()].map(({ close: _, first: __, state, ...view }) => ({ ...view, state: state() }));
   }
 
   /** False if the id is not one of these. */
@@ -110,12 +114,14 @@ export class Relays {
     fabric.attach(port, network, 0, info);
     fabric.attach(far, network, 1, { kind: 'relay', description: relay.network });
     far.start();
-    this.hand(relay.network, theirs, relay.port, info).then(
+    const isFirst = relay.first === undefined;
+    relay.first ??= port;
+    this.hand(relay.network, theirs, isFirst ? relay.port : ANY_PORT, info).then(
       (number) => {
-        relay.port = number;
+        if (isFirst) relay.port = number;
       },
       (error: Error) => {
-        relay.state = error.message;
+        relay.state = () => error.message;
         fabric.sockets.close(theirs);
       },
     );
