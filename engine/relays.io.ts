@@ -60,7 +60,8 @@ export class Relays {
           cables.set(port, this.join(relay, port, info));
         } catch (error) {
           if (!(error instanceof SysError)) throw error;
-          relay.state = error.message; // no descriptor or no memory left
+          const { message } = error; // no descriptor or no memory left
+          relay.state = () => message;
           port.close();
         }
       },
