@@ -15,6 +15,7 @@ import { Area } from './receive-area.ts';
 
 const SLAB_BYTES = 256 << 20; // address space; only what is touched costs memory
 const EVENTS_A_TURN = 256;
+const PR_SET_TIMERSLACK = 29;
 const WAIT_MS_MAX = 1000; // a thread that blocks must look up now and then to be stopped
 const HOUSEWORK_US_MAX = 1_000_000; // a switch that learned its first station since says when it is due
 
@@ -200,6 +201,7 @@ export class Fabric implements NativeHost {
   /** Blocks this thread until `stop`. */
   runBlocking(): void {
     const { rxUsecs } = this.options;
+    if (rxUsecs) sys().prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0); // by default a sleep may be 50 µs late
     while (!this.isStopped) {
       this.turn(this.idleMs());
       if (rxUsecs) sys().usleep(rxUsecs);
