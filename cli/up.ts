@@ -75,8 +75,8 @@ export async function switchAlone(directory: string | undefined, options: Switch
   );
 }
 
-/** Who may connect must be able to enter: x where r. */
-const dirModeOf = (mode: number): number => mode | ((mode & 0o444) >> 2) | 0o700;
+/** Who may connect must be able to enter: x where r. Where others may write, sticky: our sockets are not theirs to remove. */
+const dirModeOf = (mode: number): number => mode | ((mode & 0o444) >> 2) | 0o700 | (mode & 0o022 ? 0o1000 : 0);
 
 async function serve(
   networks: readonly NetworkOptions[],

@@ -123,8 +123,8 @@ export class NetworkService implements PortRoom {
     const { fabric, options } = this;
     const { mode, gid } = options;
     prepareDirectory(directory, options.dirMode, gid);
-    if (!fabric.isNative) return; // others join by plugs of Node's loop
     this.onClose(() => tryTo(() => rmdirSync(directory))); // the last thing that is done
+    if (!fabric.isNative) return; // others join by plugs of Node's loop
     try {
       const connectionsMax = CONNECTIONS_MAX;
       const vde = new VdeServer(fabric, fabric.sockets, this, { directory, mode, gid, connectionsMax });

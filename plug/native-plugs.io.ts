@@ -62,7 +62,8 @@ export class NativePlugs {
 
   private openVde(vnl: Vnl, slot: Slot): Close {
     const port = Number(vnl.options.get('port') ?? ANY_PORT);
-    const mode = Number.parseInt(vnl.options.get('mode') ?? '700', 8);
+    const given = vnl.options.get('mode');
+    const mode = given === undefined ? undefined : Number.parseInt(given, 8);
     const description = vnl.options.get('descr') ?? `weft: user=${process.geteuid!()} pid=${process.pid}`;
     const path = vnl.address;
     if (path === '') throw new UsageError('vde: name the directory of a switch');

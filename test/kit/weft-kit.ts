@@ -60,6 +60,8 @@ export interface Inspection {
 export interface StartOptions {
   /** With a /dev/net/tun that may be opened by everybody, in a mount namespace of its own. */
   tun?: boolean;
+  /** As another user than all the others; only root can. */
+  uid?: number;
   env?: NodeJS.ProcessEnv;
 }
 
@@ -87,8 +89,9 @@ export class Home {
   }
 
   /** Starts a program as an ordinary user. */
-  start(command: readonly string[], { tun, env }: StartOptions = {}): Running {
-    const running = new Running([...(tun ? this.withTun() : []), ...AS_USER, ...command], {
+  start(command: readonly string[], { tun, uid, env }: StartOptions = {}): Running {
+    const user = uid === undefined ? AS_USER : ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', '--'];
+    const running = new Running([...(tun ? this.withTun() : []), ...user, ...command], {
       cwd: this.directory,
       env: { ...process.env, PATH, HOME: this.directory, XDG_RUNTIME_DIR: this.directory, WEFT_NET: '', ...env },
     });
@@ -125,9 +128,9 @@ export class Home {
   }
 
   /** Starts a C vde_switch; resolves to its directory and process. */
-  async vdeSwitch(name: string): Promise<{ directory: string; process: Running }> {
+  async vdeSwitch(name: string, ...options: readonly string[]): Promise<{ directory: string; process: Running }> {
     const directory = this.file(name);
-    const started = this.start(['vde_switch', '-s', directory]);
+    const started = this.start(['vde_switch', '-s', directory, ...options]);
     await eventually('vde_switch', () => this.isSocket(`${directory}/ctl`));
     return { directory, process: started };
   }
