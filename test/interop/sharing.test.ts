@@ -56,6 +56,8 @@ describe('another user', PATIENT, () => {
     const refused = await home.exec(weft('ctl', '--net', net, 'shutdown'), OTHER);
     expect(refused.stderr).toBe(`weft: network '${net}' belongs to another user (${net}/control: EACCES)\n`);
     expect(refused.status).toBe(2);
+    const mirror = await home.exec(weft('port', net, '--mirror'), OTHER);
+    expect({ status: mirror.status, stderr: mirror.stderr }).toEqual({ status: 2, stderr: refused.stderr });
     expect((await home.exec(['rm', `${net}/ctl`], OTHER)).status).toBe(1);
     await home.vdePlug(net);
   });
