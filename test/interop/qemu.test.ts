@@ -1,10 +1,8 @@
 // QEMU's own ways into a network; the firmware's DHCPDISCOVER proves that frames pass.
 
-import { createSocket } from 'node:dgram';
-import { once } from 'node:events';
 import { test } from 'vitest';
 import { needPrograms } from '../kit/run-kit.ts';
-import { Home, PATIENT, WEFT, weft } from '../kit/weft-kit.ts';
+import { freePort, Home, PATIENT, WEFT, weft } from '../kit/weft-kit.ts';
 
 const QEMU = 'qemu-system-x86_64 -display none -serial none -monitor none -m 64 -accel tcg -boot n'.split(' ');
 
@@ -12,15 +10,6 @@ const QEMU = 'qemu-system-x86_64 -display none -serial none -monitor none -m 64 
 const boot = (home: Home, netdev: string): void => {
   home.start([...QEMU, '-device', 'virtio-net-pci,netdev=n', '-netdev', `${netdev},id=n`]);
 };
-
-/** A UDP port of loopback that is free now. */
-async function freePort(): Promise<number> {
-  const socket = createSocket('udp4').bind(0, '127.0.0.1');
-  await once(socket, 'listening');
-  const { port } = socket.address();
-  socket.close();
-  return port;
-}
 
 const WAYS: [string, (home: Home, net: string) => unknown][] = [
   ['-netdev vde', (home, net) => boot(home, `vde,sock=${net}`)],

@@ -1,6 +1,8 @@
 // Real engines (dist/weft.js) in a directory of their own, and programs around them, all as an ordinary user.
 
 import { execFileSync } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { chownSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -37,6 +39,15 @@ export async function eventually<T>(what: string, look: () => Maybe<T> | Promise
     if (performance.now() > lastMs) throw new Error(`waited in vain: ${what}`);
     await pause(POLL_MS);
   }
+}
+
+/** A UDP port of loopback that is free now. */
+export async function freePort(): Promise<number> {
+  const socket = createSocket('udp4').bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  const { port } = socket.address();
+  socket.close();
+  return port;
 }
 
 /** What `weft status --json` says; see engine/report.ts. */
