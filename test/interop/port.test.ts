@@ -8,8 +8,8 @@ import { eventually, FramePipe, frame, Home, hex, PATIENT, WEFT } from '../kit/w
 let home: Home;
 let net: string;
 beforeEach(async (ctx) => {
-  needPrograms(ctx, 'vde_plug', 'tcpdump');
   home = new Home();
+  needPrograms(ctx, 'vde_plug', 'tcpdump');
   net = await home.switch('net');
 });
 afterEach(() => home.close());

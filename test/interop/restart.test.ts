@@ -9,8 +9,8 @@ const BACK_MS_MAX = 10_000; // generous: one second is meant
 
 let home: Home;
 beforeEach((ctx) => {
-  needPrograms(ctx, 'ping');
   home = new Home();
+  needPrograms(ctx, 'ping');
 });
 afterEach(() => home.close());
 

@@ -11,9 +11,9 @@ const answer = frame({ from: '02:00:00:00:00:0b', text: 'answer' });
 
 let home: Home;
 beforeEach((ctx) => {
+  home = new Home();
   needRoot(ctx);
   needPrograms(ctx, 'vde_plug', 'vde_switch');
-  home = new Home();
   chmodSync(home.directory, 0o711);
 });
 afterEach(() => home.close());
