@@ -35,9 +35,10 @@ export class Client {
       const socket = createConnection(path);
       socket.once('connect', () => resolve(new Client(socket)));
       socket.once('error', (error: NodeJS.ErrnoException) => {
-        reject(
-          new UsageError(`network '${net ?? 'default'}' is not up (${path}: ${error.code}); start it with: weft up`),
-        );
+        const network = `network '${net ?? 'default'}'`;
+        const why = `(${path}: ${error.code})`;
+        if (error.code === 'EACCES') reject(new UsageError(`${network} belongs to another user ${why}`));
+        else reject(new UsageError(`${network} is not up ${why}; start it with: weft up`));
       });
     });
   }

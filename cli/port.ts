@@ -28,7 +28,11 @@ export async function port(net: string | undefined, options: PortOptions): Promi
     write: (chunk) => process.stdout.write(chunk),
     tell: (text) => process.stderr.write(`weft: ${text}\n`),
   });
-  const unmirror = options.mirror ? await mirror(directory) : async () => {};
+  const leave = (error: unknown): never => {
+    stream.close();
+    throw error;
+  };
+  const unmirror = options.mirror ? await mirror(directory).catch(leave) : async () => {};
   process.stdout.on('drain', () => stream.resume());
   process.stdout.on('error', () => stream.close()); // the reader left, as `head` does
   process.stdin.on('data', (chunk: Buffer) => stream.take(chunk));

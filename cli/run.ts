@@ -213,6 +213,7 @@ class Program {
 
   /** Lets the inner half become the program. If it is no longer there, `status` says how it ended. */
   go(go: Go): void {
+    if (!this.isOpen) return; // it failed already, and said so
     try {
       sendPacket(this.control, new TextEncoder().encode(JSON.stringify(go)));
     } catch (error) {

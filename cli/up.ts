@@ -6,8 +6,8 @@ import { UsageError } from '../core/assert.ts';
 import { Engine, type EngineEvent } from '../engine/engine.io.ts';
 import type { NetworkOptions } from '../engine/network-service.io.ts';
 import { notifyReady } from '../engine/readiness.io.ts';
+import { groupNumber } from '../sys/group.io.ts';
 import { whyNoNative } from '../sys/libc.io.ts';
-import { groupNumber } from './group.ts';
 import { networkDirectory } from './net-dir.ts';
 
 export interface NodeOptions {
@@ -77,8 +77,8 @@ export async function switchAlone(directory: string | undefined, options: Switch
   );
 }
 
-/** Who may connect must be able to enter: x where r. */
-const dirModeOf = (mode: number): number => mode | ((mode & 0o444) >> 2) | 0o700;
+/** Who may connect must be able to enter: x where r. Where others may write, sticky: our sockets are not theirs to remove. */
+const dirModeOf = (mode: number): number => mode | ((mode & 0o444) >> 2) | 0o700 | (mode & 0o022 ? 0o1000 : 0);
 
 async function serve(
   networks: readonly NetworkOptions[],

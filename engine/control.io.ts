@@ -1,6 +1,6 @@
 // The control socket: one JSON value a line in, one a line out.
 
-import { chmodSync, chownSync, lstatSync, unlinkSync } from 'node:fs';
+import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { StringDecoder } from 'node:string_decoder';
 import { UsageError } from '../core/assert.ts';
@@ -19,7 +19,6 @@ interface Request {
 export interface ControlOptions {
   path: string;
   mode: number;
-  gid?: number | undefined;
   /** Rejects with `UsageError`. */
   execute(network: string | undefined, words: readonly string[]): Promise<unknown>;
   /** Subscribes to events; returns how to stop. */
@@ -43,7 +42,7 @@ export class ControlServer {
 
   /** The directory is ours and its other sockets prove that nobody else serves it: what is in the way is stale. */
   async listen(): Promise<void> {
-    const { path, mode, gid } = this.options;
+    const { path, mode } = this.options;
     const found = lstatSync(path, { throwIfNoEntry: false });
     if (found && !found.isSocket()) throw new UsageError(`${path}: is in the way and not a socket; remove it`);
     if (found) unlinkSync(path);
@@ -55,7 +54,6 @@ export class ControlServer {
       this.server.listen(path, resolve);
       process.umask(umask);
     });
-    if (gid !== undefined) chownSync(path, process.geteuid!(), gid);
     chmodSync(path, mode);
   }
 

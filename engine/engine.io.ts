@@ -209,11 +209,10 @@ export class Engine {
     return { network: network.name, port: Number(text) };
   }
 
-  private async serveControl(directory: string, { name, mode, gid }: NetworkOptions): Promise<void> {
+  private async serveControl(directory: string, { name, mode }: NetworkOptions): Promise<void> {
     const control = new ControlServer({
       path: `${directory}/control`,
-      mode,
-      gid,
+      mode: mode & 0o700, // who may join may not therefore end the node
       execute: (network, words) => this.execute(network ?? name, words),
       watch: (watcher) => this.watch(watcher),
     });

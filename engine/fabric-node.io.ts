@@ -5,9 +5,10 @@ import { UsageError } from '../core/assert.ts';
 import type { Port } from '../core/port.ts';
 import { Rng } from '../core/rng.ts';
 import { NativePlugs } from '../plug/native-plugs.io.ts';
-import { ANY_PORT, type PortInfo, parseVnl, type Vnl } from '../plug/plug.ts';
+import { ANY_PORT, intOption, modeOption, type PortInfo, parseVnl, type Vnl } from '../plug/plug.ts';
 import { StreamPort } from '../plug/stream-port.io.ts';
 import type { Switch } from '../switch/switch.ts';
+import { groupNumber } from '../sys/group.io.ts';
 import { execute } from './commands.ts';
 import type { Fabric } from './fabric.io.ts';
 import type { Attachment, Network } from './network.ts';
@@ -15,6 +16,8 @@ import { type NetworkOptions, NetworkService, type Notify } from './network-serv
 import type { NodeView, PlugView } from './node-view.ts';
 import { patch } from './patch.ts';
 import { VERSION } from './version.ts';
+
+const PATCH_PORTS = 32; // of a switch:// or hub://, as vde_switch has
 
 /** A plug that is open: how it is called, where it is, how it ends. */
 interface OpenPlug {
@@ -178,15 +181,17 @@ export class FabricNode {
 
   /** `switch://DIR`: another network in this node, joined by a patch cable. */
   private openPatch(vnl: Vnl, service: NetworkService, plug: OpenPlug): () => void {
-    const mode = Number.parseInt(vnl.options.get('mode') ?? '600', 8);
-    const dirMode = Number.parseInt(vnl.options.get('dirmode') ?? '700', 8);
+    const group = vnl.options.get('group');
     const other = this.openNetwork({
       name: vnl.address,
       directory: vnl.address,
       kind: vnl.scheme === 'hub' ? 'hub' : 'switch',
-      ports: 32,
-      mode,
-      dirMode,
+      ports: intOption(vnl, 'ports', PATCH_PORTS),
+      mode: modeOption(vnl, 'mode', 0o600),
+      dirMode: modeOption(vnl, 'dirmode', 0o700),
+      gid: group === undefined ? undefined : groupNumber(group),
+      stationsMax: vnl.options.has('hashsize') ? intOption(vnl, 'hashsize', 0) : undefined,
+      ageSeconds: vnl.options.has('expiretime') ? intOption(vnl, 'expiretime', 0) : undefined,
     });
     const [here, there] = patch(this.fabric.breath);
     const number = other.reserve(ANY_PORT, 0);

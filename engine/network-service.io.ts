@@ -8,6 +8,7 @@ import { US_PER_S } from '../core/time.ts';
 import { JoinServer } from '../plug/join-server.io.ts';
 import { ANY_PORT, type PortInfo, type PortRoom } from '../plug/plug.ts';
 import { streamPort } from '../plug/stream-plug.io.ts';
+import { BACKLOG_BYTES_MAX } from '../plug/stream-port.io.ts';
 import { prepareDirectory, UnixListener } from '../plug/unix-listener.io.ts';
 import { VdeServer } from '../plug/vde-server.io.ts';
 import { Switch } from '../switch/switch.ts';
@@ -150,8 +151,8 @@ export class NetworkService implements PortRoom {
     const { fabric, options } = this;
     const { mode, gid } = options;
     prepareDirectory(directory, options.dirMode, gid);
-    if (!fabric.isNative) return; // others join by plugs of Node's loop
     this.onClose(() => tryTo(() => rmdirSync(directory))); // the last thing that is done
+    if (!fabric.isNative) return; // others join by plugs of Node's loop
     try {
       const connectionsMax = CONNECTIONS_MAX;
       const vde = new VdeServer(fabric, fabric.sockets, this, { directory, mode, gid, connectionsMax });
@@ -181,7 +182,9 @@ export class NetworkService implements PortRoom {
           return;
         }
         const { rng } = this;
-        const port = streamPort(fabric, fabric.sockets, fd, { rng, isPlain: false, onDead: () => this.detach(port) });
+        const onDead = (): void => this.detach(port);
+        const settings = { rng, isPlain: false, queueBytesMax: BACKLOG_BYTES_MAX, onDead };
+        const port = streamPort(fabric, fabric.sockets, fd, settings);
         this.attach(port, number, { kind: 'stream', description: `pid ${peer.pid}`, uid: peer.uid, pid: peer.pid });
         port.start();
       },

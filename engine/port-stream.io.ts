@@ -59,7 +59,9 @@ export class PortStream {
       const socket = createConnection(path);
       socket.once('connect', () => resolve(new PortStream(socket, options)));
       socket.once('error', (error: NodeJS.ErrnoException) => {
-        reject(new UsageError(`no network is up there (${path}: ${error.code}); start it with: weft up`));
+        const why = `(${path}: ${error.code})`;
+        if (error.code === 'EACCES') reject(new UsageError(`the network belongs to another user ${why}`));
+        else reject(new UsageError(`no network is up there ${why}; start it with: weft up`));
       });
     });
   }

@@ -89,7 +89,9 @@ export class Relays {
   }
 
   list(): object[] {
-    return [...this.relays.values()].map(({ close: _, first: __, state, ...view }) => ({ ...view, state: state() }));
+    return [...this.relays.values()].map(({ id, vnl, network, port, state }) => {
+      return { id, vnl, network, port: port === ANY_PORT ? null : port, state: state() };
+    });
   }
 
   /** False if the id is not one of these. */

@@ -3,6 +3,7 @@
 import { UsageError } from '../core/assert.ts';
 import type { Port } from '../core/port.ts';
 import type { Rng } from '../core/rng.ts';
+import { groupNumber } from '../sys/group.io.ts';
 import { SysError, sys } from '../sys/libc.io.ts';
 import { SOCK_STREAM, type Sockets } from '../sys/socket.io.ts';
 import { openTap } from '../sys/tap.io.ts';
@@ -11,10 +12,11 @@ import type { NativeHost } from './native-host.ts';
 import type { PortInfo } from './port-room.ts';
 import { openPtp } from './ptp.io.ts';
 import { StreamPlug, streamPort } from './stream-plug.io.ts';
+import { BACKLOG_BYTES_MAX } from './stream-port.io.ts';
 import { TapPort } from './tap-port.io.ts';
 import { UnixListener } from './unix-listener.io.ts';
 import { ANY_PORT, VdePlug } from './vde-plug.io.ts';
-import type { Vnl } from './vnl.ts';
+import { bytesOption, intOption, type Vnl } from './vnl.ts';
 
 /** Where a plug's ports go; see engine/fabric-node.io.ts. */
 export interface Slot {
@@ -24,6 +26,8 @@ export interface Slot {
 }
 
 type Close = () => void;
+
+const CLIENTS_MAX = 256;
 
 /** Opens vde, stream (by path), tap, ptp and seqpacket. */
 export class NativePlugs {
@@ -62,14 +66,15 @@ export class NativePlugs {
 
   private openVde(vnl: Vnl, slot: Slot): Close {
     const port = Number(vnl.options.get('port') ?? ANY_PORT);
-    const mode = Number.parseInt(vnl.options.get('mode') ?? '700', 8);
+    const given = vnl.options.get('mode');
+    const mode = given === undefined ? undefined : Number.parseInt(given, 8);
     const description = vnl.options.get('descr') ?? `weft: user=${process.geteuid!()} pid=${process.pid}`;
     const path = vnl.address;
     if (path === '') throw new UsageError('vde: name the directory of a switch');
     const plug = new VdePlug(
       this.host,
       this.sockets,
-      { path, port, mode, description },
+      { path, port, mode, description, ...accessOf(vnl) },
       {
         onPort: (p) => slot.attach(p, { kind: 'vde', description: path }),
         onLost: (p) => slot.detach(p),
@@ -83,11 +88,12 @@ export class NativePlugs {
     const path = vnl.address;
     const { host, sockets, rng } = this;
     const isPlain = vnl.options.has('plain');
+    const queueBytesMax = bytesOption(vnl, 'queue', BACKLOG_BYTES_MAX);
     if (!vnl.options.has('listen') && !vnl.options.has('server')) {
       const plug = new StreamPlug(
         host,
         sockets,
-        { path, isPlain, rng },
+        { path, isPlain, rng, queueBytesMax, isOnce: vnl.options.has('once') },
         {
           onPort: (p) => slot.attach(p, { kind: 'stream', description: path }),
           onLost: (p) => slot.detach(p),
@@ -97,16 +103,22 @@ export class NativePlugs {
       return () => plug.close();
     }
     const open = new Set<Port>();
+    const clientsMax = intOption(vnl, 'clients', CLIENTS_MAX);
     const listener = new UnixListener(host, sockets, {
       path,
       type: SOCK_STREAM,
       mode: Number.parseInt(vnl.options.get('mode') ?? '600', 8),
       onConnection: (fd, peer) => {
+        if (open.size >= clientsMax) {
+          sockets.close(fd);
+          slot.state(`more than ${clientsMax} clients; raise clients=`);
+          return;
+        }
         const lost = (): void => {
           open.delete(port);
           slot.detach(port);
         };
-        const port = streamPort(host, sockets, fd, { rng, isPlain, onDead: lost });
+        const port = streamPort(host, sockets, fd, { rng, isPlain, queueBytesMax, onDead: lost });
         open.add(port);
         slot.attach(port, { kind: 'stream', description: `${path} pid ${peer.pid}`, uid: peer.uid, pid: peer.pid });
         port.start();
@@ -153,4 +165,14 @@ export class NativePlugs {
     slot.state('up');
     return () => slot.detach(port);
   }
+}
+
+/** Who else may reach a VDE plug's socket, and which socket of the switch it asks first. */
+function accessOf({ options }: Vnl): { gid?: number; portGroup?: string } {
+  const group = options.get('group');
+  const portGroup = options.get('portgroup');
+  return {
+    ...(group === undefined ? {} : { gid: groupNumber(group) }),
+    ...(portGroup === undefined ? {} : { portGroup }),
+  };
 }

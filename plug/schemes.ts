@@ -38,10 +38,9 @@ const DIRECTORY = {
   mode: MODE,
   dirmode: MODE,
   group: TEXT,
-  grp: TEXT,
-  hashsize: int(1, 1 << 20),
-  hashseed: int(0, 2 ** 32 - 1),
-  expiretime: int(1, 1_000_000),
+  ports: int(1, 4095),
+  hashsize: int(1, 1 << 24), // stations
+  expiretime: int(1, 1_000_000), // seconds
 };
 
 /** Every scheme that a VNL may name. Keys match exactly; what is not listed is refused. */
@@ -65,7 +64,7 @@ export const SCHEMES: Readonly<Record<string, Scheme>> = {
   udp: { form: 'host', address: '[local:port->]host:port', options: { remote: TEXT, ...QUEUE } },
   ws: { form: 'host', address: 'host:port[/path]', options: WEB },
   wss: { form: 'host', address: 'host:port[/path]', options: { ...WEB, ...TRUST } },
-  tap: { form: 'name', address: 'an interface name', options: { mtu: int(68, 65535) } },
+  tap: { form: 'name', address: 'an interface name', options: {} },
   cmd: { form: 'words', address: 'a command', options: {} },
   stdio: { form: 'name', address: undefined, options: {} },
   null: { form: 'name', address: undefined, options: {} },

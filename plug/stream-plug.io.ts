@@ -23,21 +23,30 @@ export function unixHello(peer: PeerCredentials, rng: Rng): CableHello {
   });
 }
 
+/** What a stream cable's ends agree on with the operator. */
+export interface StreamSettings {
+  rng: Rng;
+  isPlain: boolean;
+  /** What is kept for a peer that reads slowly. */
+  queueBytesMax: number;
+}
+
 /** A port on a connection that is up. `isPlain`: never negotiate. */
 export function streamPort(
   host: NativeHost,
   sockets: Sockets,
   fd: number,
-  { rng, isPlain, onDead }: { rng: Rng; isPlain: boolean; onDead: () => void },
+  { rng, isPlain, queueBytesMax, onDead }: StreamSettings & { onDead: () => void },
 ): StreamPort {
   sockets.setBuffers(fd, BUFFER_BYTES);
-  return new StreamPort(host, fd, onDead, isPlain ? {} : { hello: unixHello(sockets.peer(fd), rng) });
+  const options = { backlogBytesMax: queueBytesMax };
+  return new StreamPort(host, fd, onDead, isPlain ? options : { ...options, hello: unixHello(sockets.peer(fd), rng) });
 }
 
-export interface StreamPlugOptions {
+export interface StreamPlugOptions extends StreamSettings {
   path: string;
-  isPlain: boolean;
-  rng: Rng;
+  /** Do not come back when the connection is lost. */
+  isOnce: boolean;
 }
 
 export interface StreamEvents {
@@ -75,14 +84,19 @@ export class StreamPlug {
   }
 
   private connect(): void {
-    const { path, rng, isPlain } = this.options;
+    const { path, rng, isPlain, queueBytesMax } = this.options;
     let fd = -1;
     let port: StreamPort;
     try {
       fd = this.sockets.open(AF_UNIX, SOCK_STREAM);
       const code = this.sockets.connectUnix(fd, path);
       if (code !== 0) throw new SysError(path, code === Errno.EAGAIN ? Errno.ECONNREFUSED : code);
-      port = streamPort(this.host, this.sockets, fd, { rng, isPlain, onDead: () => this.lost(port) });
+      port = streamPort(this.host, this.sockets, fd, {
+        rng,
+        isPlain,
+        queueBytesMax,
+        onDead: () => this.lost(port),
+      });
     } catch (error) {
       if (!(error instanceof SysError)) throw error;
       if (fd >= 0) this.sockets.close(fd);
@@ -100,7 +114,9 @@ export class StreamPlug {
     if (this.port !== port) return;
     this.port = undefined;
     this.events.onLost(port);
-    if (!this.isClosed) this.again(`${this.options.path}: the connection was closed`);
+    if (this.isClosed) return;
+    if (this.options.isOnce) this.tell(`${this.options.path}: the connection was closed`);
+    else this.again(`${this.options.path}: the connection was closed`);
   }
 
   private again(why: string): void {

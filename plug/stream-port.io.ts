@@ -16,9 +16,18 @@ const PREFIX_BYTES = 4;
 const OFFLOAD_BYTES = 10;
 const RUNS_MAX = 256; // iovecs a call; the kernel takes 1024
 const IOVEC_BYTES = 16;
-const BACKLOG_BYTES_MAX = 1 << 20; // what waits for a slow reader, per port
-const BACKLOG_BYTES_PAUSE = 1 << 18; // from here on the ingress waits too
+/** What waits for a slow reader, per port. */
+export const BACKLOG_BYTES_MAX = 1 << 20;
+const BACKLOG_PAUSE_SHIFT = 2; // from a quarter of it on the ingress waits too
 const CARRY_BYTES_MAX = PREFIX_BYTES + OFFLOAD_BYTES + SUPER_FRAME_BYTES;
+
+export interface StreamPortOptions {
+  /** Every record has an offload header from the start: both ends are this program's. */
+  rich?: boolean;
+  /** Negotiates such records with the peer. */
+  hello?: CableHello;
+  backlogBytesMax?: number;
+}
 
 /**
  * Owns `fd`. Records of a run that arrived together and leave through one stream are sent as they stand, with one
@@ -34,6 +43,7 @@ export class StreamPort implements Port, Watcher {
   private readonly fd: number;
   private readonly onDead: OnDead;
   private readonly hello: CableHello | undefined;
+  private readonly backlogBytesMax: number;
   private isTxRich: boolean;
   private isRxRich: boolean;
   private readonly runs: number; // iovec[RUNS_MAX]
@@ -53,11 +63,12 @@ export class StreamPort implements Port, Watcher {
   private events = EPOLLIN;
   private isClosed = false;
 
-  constructor(host: NativeHost, fd: number, onDead: OnDead, options: { rich?: boolean; hello?: CableHello } = {}) {
+  constructor(host: NativeHost, fd: number, onDead: OnDead, options: StreamPortOptions = {}) {
     this.host = host;
     this.fd = fd;
     this.onDead = onDead;
     this.hello = options.hello;
+    this.backlogBytesMax = options.backlogBytesMax ?? BACKLOG_BYTES_MAX;
     this.isTxRich = options.rich ?? false;
     this.isRxRich = this.isTxRich;
     this.runs = allocFor(host, 2 * RUNS_MAX * IOVEC_BYTES);
@@ -91,7 +102,7 @@ export class StreamPort implements Port, Watcher {
   }
 
   queue(at: number, length: number, offload: number): Drop {
-    if (this.backlogBytes + this.queuedBytes + length > BACKLOG_BYTES_MAX) return Drop.TxFull;
+    if (this.backlogBytes + this.queuedBytes + length > this.backlogBytesMax) return Drop.TxFull;
     if (this.runCount >= RUNS_MAX - 1) this.flush();
     const { view } = this.host.slab;
     let start = at - PREFIX_BYTES;
@@ -116,7 +127,7 @@ export class StreamPort implements Port, Watcher {
   }
 
   flush(): boolean {
-    if (this.runCount === 0) return this.backlogBytes < BACKLOG_BYTES_PAUSE;
+    if (this.runCount === 0) return this.backlogBytes < this.backlogBytesMax >> BACKLOG_PAUSE_SHIFT;
     const { runCount, queuedBytes } = this;
     this.counters.txFrames += this.queuedFrames;
     this.counters.txBytes += this.queuedFrameBytes;
@@ -136,7 +147,7 @@ export class StreamPort implements Port, Watcher {
       }
     }
     this.keep(runCount, sent);
-    return this.backlogBytes < BACKLOG_BYTES_PAUSE;
+    return this.backlogBytes < this.backlogBytesMax >> BACKLOG_PAUSE_SHIFT;
   }
 
   pause(isPaused: boolean): void {
@@ -150,7 +161,7 @@ export class StreamPort implements Port, Watcher {
     sys().close(this.fd);
     const { slab } = this.host;
     slab.release(this.runs, 2 * RUNS_MAX * IOVEC_BYTES);
-    slab.release(this.backlog, BACKLOG_BYTES_MAX * 2);
+    slab.release(this.backlog, this.backlogBytesMax * 2);
     slab.release(this.carry, CARRY_BYTES_MAX);
   }
 
@@ -261,7 +272,7 @@ export class StreamPort implements Port, Watcher {
   /** Copies what `writev` did not take behind the backlog. */
   private keep(runCount: number, sent: number): void {
     const { slab } = this.host;
-    if (this.backlog === NONE) this.backlog = slab.alloc(BACKLOG_BYTES_MAX * 2);
+    if (this.backlog === NONE) this.backlog = slab.alloc(this.backlogBytesMax * 2);
     if (this.backlog === NONE) {
       this.counters.drops.add(Drop.NoMemory);
       this.onDead(); // part of a record is out: the stream cannot go on
@@ -306,7 +317,7 @@ export class StreamPort implements Port, Watcher {
       this.backlogAt = 0;
       this.setEvents(this.events & ~EPOLLOUT);
     }
-    if (this.backlogBytes < BACKLOG_BYTES_PAUSE) this.host.drained(this);
+    if (this.backlogBytes < this.backlogBytesMax >> BACKLOG_PAUSE_SHIFT) this.host.drained(this);
   }
 
   /** Sends a plain record of our own, outside any breath. */

@@ -1,7 +1,7 @@
 // Our plug in somebody's VDE switch: a vde_switch, switch://, or another weft. It comes back by itself when the switch does.
 
 import { Buffer } from 'node:buffer';
-import { chmodSync, existsSync, unlinkSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, statSync, unlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { US_PER_MS, US_PER_S } from '../core/time.ts';
 import { EPOLLHUP, EPOLLIN } from '../sys/epoll.io.ts';
@@ -21,9 +21,13 @@ export interface VdePlugOptions {
   path: string;
   /** A number, or `ANY_PORT`. */
   port: number;
-  /** Permissions of our data socket: 0700 unless the switch runs as somebody else. */
-  mode: number;
+  /** Permissions of our data socket; undefined: what the switch needs. */
+  mode: number | undefined;
   description: string;
+  /** Group of our data socket. */
+  gid?: number;
+  /** The name of a group of ports in the switch's directory, asked before `ctl`. */
+  portGroup?: string;
 }
 
 /** Told of the port that stands while the switch is there. */
@@ -43,6 +47,7 @@ export class VdePlug implements Watcher {
   private readonly events: PlugEvents;
   private control = -1;
   private data = -1;
+  private controlPath = '';
   private dataPath = '';
   private port: DatagramPort | undefined;
   private timer = 0;
@@ -87,9 +92,18 @@ export class VdePlug implements Watcher {
   private request(): void {
     const { path, port } = this.options;
     this.control = this.sockets.open(AF_UNIX, SOCK_STREAM);
-    const control = `${path}/ctl`;
+    const { portGroup } = this.options;
+    let control = `${path}/${portGroup ?? 'ctl'}`;
     let code = this.sockets.connectUnix(this.control, control);
-    if (code === 20) code = this.sockets.connectUnix(this.control, path); // ENOTDIR: the control socket itself was named
+    if (code !== 0 && portGroup !== undefined) {
+      control = `${path}/ctl`; // the switch has no such group
+      code = this.sockets.connectUnix(this.control, control);
+    }
+    if (code === 20) {
+      control = path; // ENOTDIR: the control socket itself was named
+      code = this.sockets.connectUnix(this.control, control);
+    }
+    this.controlPath = control;
     if (code !== 0) throw new SysError(control, code);
     this.data = this.sockets.open(AF_UNIX, SOCK_DGRAM);
     this.bindData();
@@ -114,12 +128,27 @@ export class VdePlug implements Watcher {
       try {
         if (existsSync(place)) unlinkSync(place);
         this.sockets.bindUnix(this.data, place);
-        chmodSync(place, this.options.mode);
+        if (this.options.gid !== undefined) chownSync(place, process.geteuid!(), this.options.gid);
+        if (this.options.mode === undefined) this.admitSwitch(place);
+        else chmodSync(place, this.options.mode);
         this.dataPath = place;
         return;
       } catch (error) {
         if (i === places.length - 1) throw error;
       }
+    }
+  }
+
+  /** Lets the switch send to us: if it runs as somebody else, by its group if we are in it. As libvdeplug does. */
+  private admitSwitch(place: string): void {
+    const { uid, gid } = statSync(this.controlPath);
+    chmodSync(place, 0o700);
+    if (uid === process.geteuid!() || uid === 0) return;
+    try {
+      chownSync(place, process.geteuid!(), gid);
+      chmodSync(place, 0o770);
+    } catch {
+      chmodSync(place, 0o777); // until we are connected: then nobody else can send to it, and its name is removed
     }
   }
 

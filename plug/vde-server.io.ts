@@ -25,7 +25,7 @@ const BUFFER_BYTES = 1 << 20;
 
 export interface VdeServerOptions {
   directory: string;
-  /** Permissions of `ctl`. Data sockets get the owner's part of it. */
+  /** Permissions of `ctl`. A data socket gets the owner's part of it, or all of it for a plug of another user. */
   mode: number;
   gid?: number | undefined;
   /** Connections at once, half-open ones included. */
@@ -185,8 +185,7 @@ class VdeConnection implements Watcher {
       if (this.sockets.connectRaw(data, addressAt) !== 0) throw new Error('connect');
       remove(path);
       this.sockets.bindUnix(data, path);
-      chmodSync(path, this.options.mode & 0o700);
-      if (process.geteuid!() === 0 && this.peer.uid !== 0) chownSync(path, this.peer.uid, this.peer.gid);
+      this.admit(path);
       port = new DatagramPort(this.host, data, () => this.close());
     } catch {
       // No descriptor left, no address, the directory is gone: all the same to the plug, which tries again.
@@ -202,6 +201,17 @@ class VdeConnection implements Watcher {
     this.room.attach(port, number, { kind: 'vde', description, uid: this.peer.uid, pid: this.peer.pid });
     port.start();
     this.reply(writeReply(Buffer.from(path)));
+  }
+
+  /** Lets the plug's user send to the data socket. */
+  private admit(path: string): void {
+    const { mode, gid } = this.options;
+    const uid = process.geteuid!();
+    const isForeign = this.peer.uid !== uid && uid !== 0;
+    // Only root can give it away; who cannot opens it as far as `ctl`.
+    chmodSync(path, isForeign ? mode : mode & 0o700);
+    if (uid === 0 && this.peer.uid !== 0) chownSync(path, this.peer.uid, this.peer.gid);
+    else if (gid !== undefined) chownSync(path, uid, gid);
   }
 
   private reply(bytes: Uint8Array): void {

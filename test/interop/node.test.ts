@@ -1,14 +1,14 @@
 // A node as its operator and his tools see it: daemon, service manager, Prometheus, events, lists, lab file.
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { needPrograms } from '../kit/run-kit.ts';
 import { eventually, type FramePipe, frame, Home, hex, PATIENT, weft } from '../kit/weft-kit.ts';
 
 let home: Home;
 beforeEach((ctx) => {
-  needPrograms(ctx, 'vde_plug');
   home = new Home();
+  needPrograms(ctx, 'vde_plug');
 });
 afterEach(() => home.close());
 
@@ -140,6 +140,22 @@ describe('a running node', PATIENT, () => {
     const directory = home.file('weft/default');
     expect(row).toEqual({ name: 'default', directory, pid: engine.child.pid, ports: 1024, attached: 1 });
     expect((await home.exec(weft('ls'))).stdout).toMatch(/^NAME +PID +PORTS +DIRECTORY\ndefault +\d+ +1\/1024 +\/tmp/);
+  });
+
+  test('works without native code for streams, says what cannot join, and leaves nothing', async () => {
+    const net = home.file('net');
+    const engine = home.start(weft('switch', net), { env: { WEFT_NO_NATIVE: '1' } });
+    await engine.said(/ is up in /);
+    expect(engine.stderr).toBe(
+      "weft: WEFT_NO_NATIVE is set: VDE, TAP and 'weft run' cannot join; stream, WebSocket and UDP plugs can\n",
+    );
+    const [one, other] = [1, 2].map(() => home.start(weft('port', net, '--ascii')));
+    await home.attached(net, 2);
+    one!.child.stdin!.write('FFFFFFFFFFFF 02000000000A 88B5 01 02\n');
+    await other!.said(/^FFFFFFFFFFFF 02000000000A 88B5 01 02\n$/);
+    expect((await home.exec(weft('down', net))).status).toBe(0);
+    expect((await engine.ended).status).toBe(0);
+    expect(existsSync(net)).toBe(false);
   });
 
   test('answers nobody but its owner', async (ctx) => {

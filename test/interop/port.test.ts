@@ -3,13 +3,13 @@
 import { writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { needPrograms } from '../kit/run-kit.ts';
-import { FramePipe, frame, Home, hex, PATIENT, WEFT } from '../kit/weft-kit.ts';
+import { eventually, FramePipe, frame, Home, hex, PATIENT, WEFT } from '../kit/weft-kit.ts';
 
 let home: Home;
 let net: string;
 beforeEach(async (ctx) => {
-  needPrograms(ctx, 'vde_plug', 'tcpdump');
   home = new Home();
+  needPrograms(ctx, 'vde_plug', 'tcpdump');
   net = await home.switch('net');
 });
 afterEach(() => home.close());
@@ -67,12 +67,17 @@ describe('weft port', PATIENT, () => {
   });
 
   test('--print says what passes in a line for people', async () => {
-    const port = home.sh(`${WEFT} port ${net} --print | head -n 1`);
+    let isOver = false;
+    const port = home.sh(`${WEFT} port ${net} --print | head -n 1`).finally(() => {
+      isOver = true;
+    });
     await home.attached(net, 1);
     const plug = await home.vdePlug(net);
-    plug.send(...frames);
+    await eventually('the end', () => {
+      plug.send(...frames); // when its reader has left, the port finds out by writing
+      return isOver;
+    });
     expect(await port).toMatch(/^\d\d:\d\d:\d\d\.\d{3} 02:00:00:00:00:0a > .*0x88b5/);
-    plug.send(...frames); // the reader left: the port finds out when it writes
     await home.attached(net, 1);
   });
 

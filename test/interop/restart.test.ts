@@ -9,8 +9,8 @@ const BACK_MS_MAX = 10_000; // generous: one second is meant
 
 let home: Home;
 beforeEach((ctx) => {
-  needPrograms(ctx, 'ping');
   home = new Home();
+  needPrograms(ctx, 'ping');
 });
 afterEach(() => home.close());
 
@@ -67,9 +67,11 @@ describe('after kill -9 and a new start', PATIENT, () => {
     const [{ state }] = (await home.ctl(net, 'plug/list')) as [{ state: string }];
     const port = /:(\d+)/.exec(state)![1]!;
     await home.program(net, TARGET, 'exec cat');
-    home.start(weft('plug', `${scheme}://127.0.0.1:${port}${token}`, `vde://${other}`));
+    const plug = home.start(weft('plug', `${scheme}://127.0.0.1:${port}${token}`, `vde://${other}`));
     const ping = await home.program(other, PINGER, PING);
     const ms = await killAndMeasure(engine, ping, listen(port));
+    expect(plug.stderr.match(/^weft: .*: connected$/gm)).toHaveLength(2);
+    expect(engine.stdout + plug.stderr).not.toContain('secret');
     console.log(`${scheme}:// is back after ${ms.toFixed(0)} ms`);
     expect(ms).toBeLessThan(BACK_MS_MAX);
   });

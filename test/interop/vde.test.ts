@@ -7,8 +7,8 @@ import { eventually, FramePipe, frame, Home, hex, needTun, PATIENT, weft } from 
 
 let home: Home;
 beforeEach((ctx) => {
-  needPrograms(ctx, 'vde_plug', 'vde_switch', 'vdens', 'dpipe');
   home = new Home();
+  needPrograms(ctx, 'vde_plug', 'vde_switch', 'vdens', 'dpipe');
 });
 afterEach(() => home.close());
 

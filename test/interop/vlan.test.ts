@@ -7,8 +7,8 @@ import { eventually, type FramePipe, frame, Home, hex, PATIENT, weft } from '../
 let home: Home;
 let net: string;
 beforeEach(async (ctx) => {
-  needPrograms(ctx, 'vde_plug');
   home = new Home();
+  needPrograms(ctx, 'vde_plug');
   net = await home.switch('net');
 });
 afterEach(() => home.close());

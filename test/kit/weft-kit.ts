@@ -1,6 +1,8 @@
 // Real engines (dist/weft.js) in a directory of their own, and programs around them, all as an ordinary user.
 
 import { execFileSync } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { chownSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -39,6 +41,15 @@ export async function eventually<T>(what: string, look: () => Maybe<T> | Promise
   }
 }
 
+/** A UDP port of loopback that is free now. */
+export async function freePort(): Promise<number> {
+  const socket = createSocket('udp4').bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  const { port } = socket.address();
+  socket.close();
+  return port;
+}
+
 /** What `weft status --json` says; see engine/report.ts. */
 export interface Inspection {
   pid: number;
@@ -60,6 +71,8 @@ export interface Inspection {
 export interface StartOptions {
   /** With a /dev/net/tun that may be opened by everybody, in a mount namespace of its own. */
   tun?: boolean;
+  /** As another user than all the others; only root can. */
+  uid?: number;
   env?: NodeJS.ProcessEnv;
 }
 
@@ -87,8 +100,9 @@ export class Home {
   }
 
   /** Starts a program as an ordinary user. */
-  start(command: readonly string[], { tun, env }: StartOptions = {}): Running {
-    const running = new Running([...(tun ? this.withTun() : []), ...AS_USER, ...command], {
+  start(command: readonly string[], { tun, uid, env }: StartOptions = {}): Running {
+    const user = uid === undefined ? AS_USER : ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', '--'];
+    const running = new Running([...(tun ? this.withTun() : []), ...user, ...command], {
       cwd: this.directory,
       env: { ...process.env, PATH, HOME: this.directory, XDG_RUNTIME_DIR: this.directory, WEFT_NET: '', ...env },
     });
@@ -125,9 +139,9 @@ export class Home {
   }
 
   /** Starts a C vde_switch; resolves to its directory and process. */
-  async vdeSwitch(name: string): Promise<{ directory: string; process: Running }> {
+  async vdeSwitch(name: string, ...options: readonly string[]): Promise<{ directory: string; process: Running }> {
     const directory = this.file(name);
-    const started = this.start(['vde_switch', '-s', directory]);
+    const started = this.start(['vde_switch', '-s', directory, ...options]);
     await eventually('vde_switch', () => this.isSocket(`${directory}/ctl`));
     return { directory, process: started };
   }

@@ -46,7 +46,7 @@ describe('parseVnl', () => {
       { listen: '', token: 'a', origin: 'http://x' },
     ],
     ['null://', 'null', '', {}],
-    ['tap://tap0/mtu=9000', 'tap', 'tap0', { mtu: '9000' }],
+    ['tap://tap0', 'tap', 'tap0', {}],
     ['seqpacket://3', 'seqpacket', '3', {}],
     ['pcap:///tmp/a.pcap[replay]', 'pcap', '/tmp/a.pcap', { replay: '' }],
     ["vde://'/a[b]/c'[port=3]", 'vde', '/a[b]/c', { port: '3' }],
