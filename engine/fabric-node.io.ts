@@ -8,6 +8,7 @@ import { NativePlugs } from '../plug/native-plugs.io.ts';
 import { ANY_PORT, type PortInfo, parseVnl, type Vnl } from '../plug/plug.ts';
 import { StreamPort } from '../plug/stream-port.io.ts';
 import type { Switch } from '../switch/switch.ts';
+import { whyNoNative } from '../sys/libc.io.ts';
 import { execute } from './commands.ts';
 import type { Fabric } from './fabric.io.ts';
 import type { Attachment, Network } from './network.ts';
@@ -15,6 +16,8 @@ import { type NetworkOptions, NetworkService, type Notify } from './network-serv
 import type { NodeView, PlugView } from './node-view.ts';
 import { patch } from './patch.ts';
 import { VERSION } from './version.ts';
+
+const NATIVE_SCHEMES: ReadonlySet<string> = new Set(['vde', 'tap', 'ptp', 'seqpacket']);
 
 /** A plug that is open: how it is called, where it is, how it ends. */
 interface OpenPlug {
@@ -140,6 +143,8 @@ export class FabricNode {
     if (vnl.scheme === 'switch' || vnl.scheme === 'hub') return this.openPatch(vnl, service, plug);
     const native = this.native?.open(vnl, slot);
     if (native) return native;
+    const why = whyNoNative();
+    if (why && NATIVE_SCHEMES.has(vnl.scheme)) throw new UsageError(`${vnl.scheme}: needs system calls, but ${why}`);
     if (this.options.openNodePlug) return this.options.openNodePlug(vnl, this.fabric, slot);
     throw new UsageError(`${vnl.scheme}:// cannot be opened on the fabric thread`);
   }

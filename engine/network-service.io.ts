@@ -150,6 +150,7 @@ export class NetworkService implements PortRoom {
     const { fabric, options } = this;
     const { mode, gid } = options;
     prepareDirectory(directory, options.dirMode, gid);
+    this.onClose(() => tryTo(() => rmdirSync(directory))); // the first one here is the last one to run
     if (!fabric.isNative) return; // others join by plugs of Node's loop
     try {
       const connectionsMax = CONNECTIONS_MAX;
@@ -193,10 +194,7 @@ export class NetworkService implements PortRoom {
     } catch (error) {
       throw new UsageError(`${path}: cannot be written (${(error as NodeJS.ErrnoException).code})`);
     }
-    this.onClose(() => {
-      tryTo(() => unlinkSync(path));
-      tryTo(() => rmdirSync(path.slice(0, -'/pid'.length)));
-    });
+    this.onClose(() => tryTo(() => unlinkSync(path)));
   }
 }
 
