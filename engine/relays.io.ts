@@ -1,6 +1,7 @@
 // Plugs that need Node's own event loop, for networks that live on the fabric thread: a cable on this thread, whose other
 // end is a stream cable to that one.
 
+import { DropCounters } from '../core/drop.ts';
 import type { Port } from '../core/port.ts';
 import { ANY_PORT, type PortInfo, parseVnl } from '../plug/plug.ts';
 import { StreamPort } from '../plug/stream-port.io.ts';
@@ -22,6 +23,8 @@ interface Relay {
   network: string;
   port: number;
   state: string;
+  /** Its ends on this thread: they know what was lost on the way to the host. */
+  ports: Set<Port>;
   close: () => void;
 }
 
@@ -48,6 +51,7 @@ export class Relays {
       network,
       port: wanted ?? ANY_PORT,
       state: 'opening',
+      ports: new Set(),
       close: () => {},
     };
     const cables = new Map<Port, { far: StreamPort; network: Network }>();
@@ -55,6 +59,7 @@ export class Relays {
       attach: (port, info) => {
         try {
           cables.set(port, this.join(relay, port, info));
+          relay.ports.add(port);
         } catch (error) {
           if (!(error instanceof SysError)) throw error;
           relay.state = error.message; // no descriptor or no memory left
@@ -64,6 +69,7 @@ export class Relays {
       detach: (port) => {
         const cable = cables.get(port);
         cables.delete(port);
+        relay.ports.delete(port);
         if (cable) this.fabric.detach(cable.far);
         this.fabric.detach(port);
       },
@@ -84,7 +90,11 @@ export class Relays {
   }
 
   list(): object[] {
-    return [...this.relays.values()].map(({ close: _, ...view }) => view);
+    return [...this.relays.values()].map(({ close: _, ports, ...view }) => {
+      const drops = new DropCounters();
+      for (const { counters } of ports) for (const [why, n] of counters.drops.counts.entries()) drops.counts[why]! += n;
+      return { ...view, drops: drops.byName() };
+    });
   }
 
   /** False if the id is not one of these. */

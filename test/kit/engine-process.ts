@@ -62,7 +62,8 @@ export class EngineProcess {
     const started = new EngineProcess(home, command, env);
     const isOver = (): boolean => started.child.exitCode !== null || existsSync(join(started.directory, 'control'));
     await until(isOver, 'the engine', 15_000);
-    if (started.child.exitCode !== null) {
+    if (started.child.exitCode === null) await started.ask('status');
+    else {
       home.remove();
       throw new Error(`the engine ended: ${started.stderr}`);
     }
@@ -75,7 +76,15 @@ export class EngineProcess {
 
   /** Asks on one connection that stays open. */
   async ask(...words: string[]): Promise<unknown> {
-    this.control ??= await ControlClient.connect(join(this.directory, 'control'));
+    const path = join(this.directory, 'control');
+    // It is there a moment before anybody listens.
+    for (let tries = 0; !this.control; tries++) {
+      this.control = await ControlClient.connect(path).catch(async (error: NodeJS.ErrnoException) => {
+        if (error.code !== 'ECONNREFUSED' || tries > 1000) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 3));
+        return undefined;
+      });
+    }
     return this.control.ask(words);
   }
 
