@@ -8,6 +8,9 @@ import { UsageError } from '../core/assert.ts';
 const LINE_CHARS_MAX = 65536;
 const CLIENTS_MAX = 256;
 const WORDS_MAX = 4200;
+const RUNNING_MAX = 64; // requests of one client at once
+const UNREAD_BYTES_PAUSE = 1 << 20;
+const UNREAD_BYTES_MAX = 16 << 20;
 
 /** `{"id":1,"network":"default","do":["port/list"]}`; `do` is a command's words. */
 interface Request {
@@ -89,12 +92,14 @@ class Connection {
   constructor(socket: Socket, options: ControlOptions) {
     this.socket = socket;
     this.options = options;
+    socket.on('drain', () => this.look());
   }
 
   take(chunk: Buffer): void {
     const parts = (this.line + this.decoder.write(chunk)).split('\n');
     this.line = parts.pop()!;
     for (const part of parts) if (part.trim() !== '') void this.run(part);
+    this.look();
     if (this.line.length > LINE_CHARS_MAX) {
       this.say({ id: null, ok: false, error: `a line is longer than ${LINE_CHARS_MAX} characters` });
       this.socket.destroySoon();
@@ -118,22 +123,29 @@ class Connection {
       this.say({ id, ok: true, result: null });
       return;
     }
-    // A client that asks faster than it is answered is not read from meanwhile.
-    if (++this.running === 64) this.socket.pause();
+    this.running++;
     try {
       this.say({ id, ok: true, result: (await this.options.execute(network, words)) ?? null });
     } catch (error) {
       if (!(error instanceof UsageError)) throw error;
       this.say({ id, ok: false, error: error.message });
     } finally {
-      if (this.running-- === 64) this.socket.resume();
+      this.running--;
+      this.look();
     }
+  }
+
+  /** A client that asks faster than it is answered, or than it reads the answers, is not read from meanwhile. */
+  private look(): void {
+    const { socket } = this;
+    const isBusy = this.running >= RUNNING_MAX || socket.writableLength > UNREAD_BYTES_PAUSE;
+    if (isBusy !== socket.isPaused()) socket[isBusy ? 'pause' : 'resume']();
   }
 
   private say(value: object): void {
     if (!this.socket.writable) return;
-    // Who does not read what it asked for is let go: its answers must not pile up here.
-    if (this.socket.writableLength > 16 << 20) this.socket.destroy();
+    // Who does not read the events that it asked for is let go: they must not pile up here.
+    if (this.socket.writableLength > UNREAD_BYTES_MAX) this.socket.destroy();
     else this.socket.write(`${JSON.stringify(value)}\n`);
   }
 }

@@ -9,6 +9,7 @@ import { ANY_PORT, intOption, modeOption, type PortInfo, parseVnl, type Vnl } fr
 import { StreamPort } from '../plug/stream-port.io.ts';
 import type { Switch } from '../switch/switch.ts';
 import { groupNumber } from '../sys/group.io.ts';
+import { whyNoNative } from '../sys/libc.io.ts';
 import { execute } from './commands.ts';
 import type { Fabric } from './fabric.io.ts';
 import type { Attachment, Network } from './network.ts';
@@ -18,6 +19,7 @@ import { patch } from './patch.ts';
 import { VERSION } from './version.ts';
 
 const PATCH_PORTS = 32; // of a switch:// or hub://, as vde_switch has
+const NATIVE_SCHEMES: ReadonlySet<string> = new Set(['vde', 'tap', 'ptp', 'seqpacket']);
 
 /** A plug that is open: how it is called, where it is, how it ends. */
 interface OpenPlug {
@@ -151,6 +153,8 @@ export class FabricNode {
     if (vnl.scheme === 'switch' || vnl.scheme === 'hub') return this.openPatch(vnl, service, plug);
     const native = this.native?.open(vnl, slot);
     if (native) return native;
+    const why = whyNoNative();
+    if (why && NATIVE_SCHEMES.has(vnl.scheme)) throw new UsageError(`${vnl.scheme}: needs system calls, but ${why}`);
     if (this.options.openNodePlug) return this.options.openNodePlug(vnl, this.fabric, slot);
     throw new UsageError(`${vnl.scheme}:// cannot be opened on the fabric thread`);
   }

@@ -1,6 +1,7 @@
 // Plugs that need Node's own event loop, for networks that live on the fabric thread: a cable on this thread, whose other
 // end is a stream cable to that one.
 
+import { DropCounters } from '../core/drop.ts';
 import type { Port } from '../core/port.ts';
 import { ANY_PORT, type PortInfo, parseVnl } from '../plug/plug.ts';
 import { StreamPort } from '../plug/stream-port.io.ts';
@@ -24,6 +25,8 @@ interface Relay {
   /** What has the plug's own number; a listener's further peers have others. */
   first: Port | undefined;
   state: () => string;
+  /** Its ends on this thread: they know what was lost on the way to the host. */
+  ports: Set<Port>;
   close: () => void;
 }
 
@@ -51,6 +54,7 @@ export class Relays {
       port: wanted ?? ANY_PORT,
       first: undefined,
       state: () => 'opening',
+      ports: new Set(),
       close: () => {},
     };
     const cables = new Map<Port, { far: StreamPort; network: Network }>();
@@ -58,6 +62,7 @@ export class Relays {
       attach: (port, info) => {
         try {
           cables.set(port, this.join(relay, port, info));
+          relay.ports.add(port);
         } catch (error) {
           if (!(error instanceof SysError)) throw error;
           const { message } = error; // no descriptor or no memory left
@@ -69,6 +74,7 @@ export class Relays {
         if (relay.first === port) relay.first = undefined;
         const cable = cables.get(port);
         cables.delete(port);
+        relay.ports.delete(port);
         if (cable) this.fabric.detach(cable.far);
         this.fabric.detach(port);
       },
@@ -89,8 +95,10 @@ export class Relays {
   }
 
   list(): object[] {
-    return [...this.relays.values()].map(({ id, vnl, network, port, state }) => {
-      return { id, vnl, network, port: port === ANY_PORT ? null : port, state: state() };
+    return [...this.relays.values()].map(({ id, vnl, network, port, state, ports }) => {
+      const drops = new DropCounters();
+      for (const { counters } of ports) for (const [why, n] of counters.drops.counts.entries()) drops.counts[why]! += n;
+      return { id, vnl, network, port: port === ANY_PORT ? null : port, state: state(), drops: drops.byName() };
     });
   }
 

@@ -5,7 +5,7 @@ import type { Port } from '../core/port.ts';
 import type { Rng } from '../core/rng.ts';
 import { groupNumber } from '../sys/group.io.ts';
 import { SysError, sys } from '../sys/libc.io.ts';
-import { SOCK_STREAM, type Sockets } from '../sys/socket.io.ts';
+import { SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM, type Sockets } from '../sys/socket.io.ts';
 import { openTap } from '../sys/tap.io.ts';
 import { DatagramPort } from './datagram-port.io.ts';
 import type { NativeHost } from './native-host.ts';
@@ -151,6 +151,10 @@ export class NativePlugs {
   private openInherited(vnl: Vnl, slot: Slot): Close {
     const fd = Number(vnl.address);
     if (sys().fcntl(fd, 1, 0) < 0) throw new UsageError(`seqpacket: descriptor ${vnl.address} is not open`);
+    const type = this.sockets.type(fd);
+    if (type !== SOCK_SEQPACKET && type !== SOCK_DGRAM) {
+      throw new UsageError(`seqpacket: descriptor ${vnl.address} is no packet or datagram socket`);
+    }
     const port: DatagramPort = new DatagramPort(
       this.host,
       fd,

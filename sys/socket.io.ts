@@ -17,6 +17,7 @@ export const MSG_TRUNC = 0x20;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
+const SO_TYPE = 3;
 const SO_ERROR = 4;
 const SO_SNDBUF = 7;
 const SO_RCVBUF = 8;
@@ -115,6 +116,15 @@ export class Sockets {
     const { scratch, base } = this;
     view.setUint32(scratch + 16, 4, true);
     if (sys().getsockopt(fd, SOL_SOCKET, SO_ERROR, base + scratch, base + scratch + 16) < 0) return errno();
+    return view.getInt32(scratch, true);
+  }
+
+  /** `SOCK_STREAM`, `SOCK_DGRAM`, …; -1 if the descriptor is no socket. */
+  type(fd: number): number {
+    const { view } = this.slab;
+    const { scratch, base } = this;
+    view.setUint32(scratch + 16, 4, true);
+    if (sys().getsockopt(fd, SOL_SOCKET, SO_TYPE, base + scratch, base + scratch + 16) < 0) return -1;
     return view.getInt32(scratch, true);
   }
 
