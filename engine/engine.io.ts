@@ -85,8 +85,9 @@ export class Engine {
   /** Runs a command given as words. Rejects with `UsageError`. */
   async execute(network: string | undefined, words: readonly string[]): Promise<unknown> {
     if (words[0] === 'plug/add' && words[1] !== undefined && isNodeScheme(parseVnl(words[1]))) {
-      const port = words[2] === undefined ? undefined : Number(words[2]);
-      return this.addPlug({ network: network ?? this.options.networks[0]!.name, vnl: words[1], port });
+      const name = network ?? this.options.networks[0]!.name;
+      if (words.length > 3) throw new UsageError(`plug/add: '${words[3]!.slice(0, 40)}' is too much`);
+      return this.addPlug({ network: name, vnl: words[1], port: this.portNumber(name, words[2]) });
     }
     if (this.relays && words[0] === 'plug/remove' && this.relays.close(Number(words[1]))) return null;
     const result = await this.backend!.execute(network, words);
@@ -107,6 +108,14 @@ export class Engine {
     this.relays?.closeAll();
     await this.backend?.close();
     this.end();
+  }
+
+  private portNumber(network: string, text: string | undefined): number | undefined {
+    if (text === undefined) return undefined;
+    const max = this.options.networks.find(({ name }) => name === network)?.ports ?? 0;
+    const port = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;
+    if (!(port <= max)) throw new UsageError(`port '${text.slice(0, 40)}' is out of range; take 0 … ${max}`);
+    return port;
   }
 
   private notify(event: EngineEvent): void {
