@@ -15,7 +15,8 @@ export class PortCounters {
 /**
  * One end of an Ethernet cable. A plug, a stack, a gateway and a simulated link all are one; the switch cannot tell which.
  *
- * Frames live in the slab of the thread that breathes. What `receive` reports stays valid until every port was flushed;
+ * Frames live in the slab of the thread that breathes. What `receive` reports stays valid until every port was flushed,
+ * which happens before the same port's next `receive`;
  * who keeps a frame longer copies it. In front of each frame, or of its offload header where that stands directly before
  * it, `HEADROOM_BYTES` bytes belong to whoever sends it on: they hold a length prefix.
  */

@@ -67,7 +67,8 @@ export class Breath {
     this.nowUs = nowUs;
     const { burst } = this;
     let more = true;
-    while (more && !from.isGone) {
+    for (let i = 0; more && !from.isGone; i++) {
+      if (i > 0) this.exhale(); // a port's next receive may move what its last one reported
       burst.count = 0;
       more = from.port.receive(burst, nowUs);
       this.ingress = from;

@@ -19,6 +19,7 @@ export function openCommand(vnl: Vnl, host: PlugHost, hooks: NodePlugHooks): Nod
   let child: ChildProcess | undefined;
   let told = '';
   const lost = (why: string): void => {
+    child = undefined;
     const text = `cmd: ${vnl.address}: ${why}`;
     if (text !== told) host.tell(port, text);
     told = text;

@@ -111,6 +111,28 @@ describe('a running node', PATIENT, () => {
     expect(samples.get('weft_stations{network="net"}')).toBe(1);
   });
 
+  test.each([
+    ['null:// 9', "port '9' is out of range; take 0 … 8"],
+    ['null:// x', "port 'x' is out of range; take 0 … 8"],
+    ['null:// 1 2', "plug/add: '2' is too much"],
+    ['vde:///none 9', "port '9' is out of range; take 0 … 8"],
+    ['nonsense://', /^vnl: unknown scheme 'nonsense'; known: /],
+  ])('refuses plug/add %s in one line, and opens nothing', async (words, why) => {
+    const net = await home.switch('net', '--ports', '8');
+    const { status, stderr } = await home.exec(weft('ctl', '--net', net, 'plug/add', ...words.split(' ')));
+    expect(stderr.replace(/^weft: /, '').trimEnd()).toMatch(why);
+    expect(status).toBe(2);
+    expect(await home.ctl(net, 'plug/list')).toEqual([]);
+  });
+
+  test('lists a command that ends as not running, and starts it again', async () => {
+    const net = await home.switch('net', '--plug', 'cmd://false');
+    await eventually('its end', async () => {
+      const [{ state }] = (await home.ctl(net, 'plug/list')) as [{ state: string }];
+      return state === 'cmd://false not running';
+    });
+  });
+
   test('tells events as they happen, and ends the stream with the node', async () => {
     const net = await home.switch('net');
     const events = home.start(weft('events', net));

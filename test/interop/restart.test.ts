@@ -1,6 +1,7 @@
 // The engine is killed and started again: whoever was there comes back by himself.
 
-import { readdirSync } from 'node:fs';
+import { createHash, randomBytes } from 'node:crypto';
+import { readdirSync, statSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { needPrograms, type Running } from '../kit/run-kit.ts';
 import { eventually, Home, PATIENT, weft } from '../kit/weft-kit.ts';
@@ -41,6 +42,28 @@ describe('after kill -9 and a new start', PATIENT, () => {
     console.log(`weft run is back after ${ms.toFixed(0)} ms`);
     expect(ms).toBeLessThan(BACK_MS_MAX);
     expect((await home.attached(net, 2)).map(({ kind }) => kind)).toEqual(['packet', 'packet']);
+  });
+
+  test('a download goes on where it was', async (ctx) => {
+    needPrograms(ctx, 'python3', 'curl');
+    const net = home.file('net');
+    const engine = await home.engine('switch', net);
+    const content = randomBytes(40_000_000);
+    const served = home.makeDirectory('served');
+    writeFileSync(`${served}/file`, content, { mode: 0o644 });
+    const serve = ['python3', '-u', '-m', 'http.server', '80', '--directory', served];
+    await home.start(weft('run', '--net', net, ...TARGET, '--', ...serve)).said(/Serving HTTP/);
+    // More than all buffers on the way hold, and a reader that stops after 64 KiB until it is told to go on.
+    await home.sh('mkfifo go');
+    const slowly = '{ dd bs=64k count=1 iflag=fullblock of=first 2> /dev/null; cat go > /dev/null; cat first -; }';
+    const client = await home.program(net, PINGER, `curl -sf http://10.0.0.2/file | ${slowly} | sha256sum`);
+    await eventually('a first part', () => statSync(home.file('first'), { throwIfNoEntry: false })?.size === 65536);
+    await home.kill(engine);
+    await home.engine('switch', net);
+    await home.attached(net, 2);
+    await home.sh('echo > go');
+    const sha = createHash('sha256').update(content).digest('hex');
+    expect((await client.ended).stdout).toBe(`inside\n${sha}  -\n`);
   });
 
   test.each([

@@ -168,7 +168,7 @@ describe('two wefts', () => {
     const [x, y] = fabric.sockets.pair();
     const far = new Network('far', new Switch({ portsMax: 16 }), { portsMax: 16 });
     const rng = new Rng(7);
-    const options = { rng, isPlain: false, onDead: () => {} };
+    const options = { rng, isPlain: false, queueBytesMax: 1 << 20, onDead: () => {} };
     const here = streamPort(fabric, fabric.sockets, x, options);
     const there = streamPort(fabric, fabric.sockets, y, options);
     fabric.attach(here, net.service.network, 1, { kind: 'stream', description: '' });
