@@ -106,14 +106,6 @@ export class Engine {
     this.end();
   }
 
-  private portNumber(network: string, text: string | undefined): number | undefined {
-    if (text === undefined) return undefined;
-    const max = this.options.networks.find(({ name }) => name === network)?.ports ?? 0;
-    const port = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;
-    if (!(port <= max)) throw new UsageError(`port '${text.slice(0, 40)}' is out of range; take 0 … ${max}`);
-    return port;
-  }
-
   private notify(event: EngineEvent): void {
     this.options.onEvent?.(event);
     for (const watcher of this.watchers) watcher(event);

@@ -134,6 +134,7 @@ export class Relays {
       (error: Error) => {
         relay.state = () => error.message;
         fabric.sockets.close(theirs);
+        fabric.detach(port); // its peer must not believe that it is in the network
       },
     );
     return { far, network };

@@ -41,6 +41,8 @@ describe('a breath forwards', () => {
     for (let n = 0; n < 3000; n++) world.bring(ends[0]!, ether(2, 1));
     world.breathe(ends[0]!);
     expect(ends[1]!.fake.sent).toHaveLength(3000);
+    const frame = ether(2, 1).join();
+    expect(ends[1]!.fake.sent.filter(({ bytes }) => bytes.join() !== frame)).toEqual([]);
   });
 
   test('to all who share a number, none of whom hears the others', () => {

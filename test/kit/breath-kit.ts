@@ -30,6 +30,7 @@ export class FakePort implements Port {
   isClosed = false;
   private readonly slab: Slab;
   private readonly waiting: [number, number, number][] = [];
+  private readonly reported: [number, number, number][] = [];
   private readonly queued: [number, number, number][] = [];
 
   constructor(slab: Slab, takesOffload: boolean) {
@@ -42,8 +43,14 @@ export class FakePort implements Port {
     this.waiting.push([at, length, offload]);
   }
 
+  /** What the last call reported is gone with this one: a breath that has not flushed it sends rubbish. */
   receive(burst: Burst): boolean {
-    while (this.waiting.length > 0 && !burst.full) burst.push(...this.waiting.shift()!);
+    for (const [at, length] of this.reported.splice(0)) this.slab.bytes.fill(0xee, at, at + length);
+    while (this.waiting.length > 0 && !burst.full) {
+      const frame = this.waiting.shift()!;
+      this.reported.push(frame);
+      burst.push(...frame);
+    }
     return this.waiting.length > 0;
   }
 
