@@ -30,7 +30,7 @@ export class FakePort implements Port {
   isClosed = false;
   private readonly slab: Slab;
   private readonly waiting: [number, number, number][] = [];
-  private readonly reported: [number, number, number][] = [];
+  private reported: [number, number, number][] = [];
   private readonly queued: [number, number, number][] = [];
 
   constructor(slab: Slab, takesOffload: boolean) {
@@ -40,6 +40,7 @@ export class FakePort implements Port {
   }
 
   bring(at: number, length: number, offload: number): void {
+    this.reported = this.reported.filter(([place]) => place !== at); // its memory is in use again
     this.waiting.push([at, length, offload]);
   }
 
