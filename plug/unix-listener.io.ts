@@ -2,6 +2,7 @@
 
 import { Buffer } from 'node:buffer';
 import { chmodSync, chownSync, lstatSync, mkdirSync, type Stats, unlinkSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { UsageError } from '../core/assert.ts';
 import { US_PER_MS } from '../core/time.ts';
 import { EPOLLIN } from '../sys/epoll.io.ts';
@@ -43,6 +44,7 @@ export function prepareDirectory(path: string, mode: number, gid?: number): void
   if (found.isSymbolicLink()) throw new UsageError(`${path}: is a symbolic link; name the directory itself`);
   const uid = process.geteuid!();
   if (found.uid !== uid) throw new UsageError(`${path}: belongs to user ${found.uid}, not to you (${uid})`);
+  checkParent(dirname(resolve(path)), uid);
   try {
     if (gid !== undefined) chownSync(path, uid, gid);
     chmodSync(path, mode);
@@ -50,6 +52,15 @@ export function prepareDirectory(path: string, mode: number, gid?: number): void
     const { code } = error as NodeJS.ErrnoException;
     throw new UsageError(`${path}: its group or mode cannot be changed (${code}); take a group that you are in`);
   }
+}
+
+/** Who may rename our directory could put another in its place: only we and root, or a sticky directory like /tmp. */
+function checkParent(parent: string, uid: number): void {
+  const { uid: owner, mode } = lstatSync(parent);
+  const isShared = (mode & 0o022) !== 0 && (mode & 0o1000) === 0;
+  if ((owner === uid || owner === 0) && !isShared) return;
+  const why = isShared ? 'may be changed by others' : `belongs to user ${owner}`;
+  throw new UsageError(`${parent}: ${why}, so who serves in it is not certain; choose another directory`);
 }
 
 /** One listening socket. Never throws after construction. */
