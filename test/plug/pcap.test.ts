@@ -1,5 +1,5 @@
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Drop } from '../../core/drop.ts';
 import type { NodePlug } from '../../plug/node-plug.ts';
 import { openNodePlug } from '../../plug/node-plugs.io.ts';
@@ -8,12 +8,15 @@ import { writePcapHeader, writePcapRecord } from '../../wire/pcap.ts';
 import { frame, TestHost, tempDir, until } from '../kit/test-host.ts';
 
 const open: NodePlug[] = [];
-let dir = tempDir();
+let dir: ReturnType<typeof tempDir>;
+
+beforeEach(() => {
+  dir = tempDir();
+});
 
 afterEach(() => {
   for (const plug of open.splice(0)) plug.close();
   dir.remove();
-  dir = tempDir();
 });
 
 async function plug(text: string, host: TestHost): Promise<NodePlug> {

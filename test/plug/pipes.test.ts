@@ -3,7 +3,7 @@ import * as dgram from 'node:dgram';
 import { once } from 'node:events';
 import { existsSync, writeFileSync } from 'node:fs';
 import { PassThrough } from 'node:stream';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Drop } from '../../core/drop.ts';
 import { openStdio } from '../../plug/command.io.ts';
 import type { NodePlug } from '../../plug/node-plug.ts';
@@ -12,12 +12,15 @@ import { parseVnl } from '../../plug/vnl.ts';
 import { frame, needs, record, TestHost, tempDir, until } from '../kit/test-host.ts';
 
 const open: NodePlug[] = [];
-let dir = tempDir();
+let dir: ReturnType<typeof tempDir>;
+
+beforeEach(() => {
+  dir = tempDir();
+});
 
 afterEach(() => {
   for (const plug of open.splice(0)) plug.close();
   dir.remove();
-  dir = tempDir();
 });
 
 async function plug(text: string, host: TestHost): Promise<NodePlug> {

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { NodePlug } from '../../plug/node-plug.ts';
 import { openNodePlug } from '../../plug/node-plugs.io.ts';
 import { parseVnl } from '../../plug/vnl.ts';
@@ -12,7 +12,11 @@ const MACHINE =
 
 const open: NodePlug[] = [];
 const children: ChildProcess[] = [];
-let dir = tempDir();
+let dir: ReturnType<typeof tempDir>;
+
+beforeEach(() => {
+  dir = tempDir();
+});
 
 afterEach(async () => {
   for (const plug of open.splice(0)) plug.close();
@@ -21,7 +25,6 @@ afterEach(async () => {
     await once(child, 'exit');
   }
   dir.remove();
-  dir = tempDir();
 });
 
 /** Bookworm's QEMU 7.2 is the first that has it. */

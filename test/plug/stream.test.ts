@@ -13,14 +13,17 @@ import { frame, needs, record, TestHost, tempDir, until } from '../kit/test-host
 const open: NodePlug[] = [];
 const sockets: net.Socket[] = [];
 const servers: net.Server[] = [];
-let dir = tempDir();
+let dir: ReturnType<typeof tempDir>;
+
+beforeEach(() => {
+  dir = tempDir();
+});
 
 afterEach(() => {
   for (const plug of open.splice(0)) plug.close();
   for (const socket of sockets.splice(0)) socket.destroy();
   for (const server of servers.splice(0)) server.close();
   dir.remove();
-  dir = tempDir();
 });
 
 async function plug(text: string, host: TestHost): Promise<NodePlug> {
