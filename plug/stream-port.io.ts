@@ -150,7 +150,7 @@ export class StreamPort implements Port, Watcher {
     sys().close(this.fd);
     const { slab } = this.host;
     slab.release(this.runs, 2 * RUNS_MAX * IOVEC_BYTES);
-    slab.release(this.backlog, BACKLOG_BYTES_MAX * 2);
+    this.releaseBacklog();
     slab.release(this.carry, CARRY_BYTES_MAX);
   }
 
@@ -283,6 +283,12 @@ export class StreamPort implements Port, Watcher {
     this.setEvents(this.events | EPOLLOUT);
   }
 
+  private releaseBacklog(): void {
+    this.host.slab.release(this.backlog, BACKLOG_BYTES_MAX * 2);
+    this.backlog = NONE;
+    this.backlogBytes = 0;
+  }
+
   private compact(): void {
     const from = this.backlog + this.backlogAt;
     this.host.slab.bytes.copyWithin(this.backlog, from, from + this.backlogBytes);
@@ -304,6 +310,7 @@ export class StreamPort implements Port, Watcher {
     if (this.backlogBytes === 0) {
       this.backlogAt = 0;
       this.setEvents(this.events & ~EPOLLOUT);
+      if (this.host.slab.isTight) this.releaseBacklog();
     }
     if (this.backlogBytes < BACKLOG_BYTES_PAUSE) this.host.drained(this);
   }
