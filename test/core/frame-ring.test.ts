@@ -77,7 +77,8 @@ describe('FrameRing', () => {
             slab.bytes.set(bytes, source);
             const isTaken = ring.push(source, push);
             if (isTaken) model.push(bytes);
-            else expect(model.reduce((sum, each) => sum + each.length + 4, 0) + push + 4).toBeGreaterThan(RING_BYTES / 2);
+            else
+              expect(model.reduce((sum, each) => sum + each.length + 4, 0) + push + 4).toBeGreaterThan(RING_BYTES / 2);
           } else if (model.length > 0) {
             expect([...slab.bytes.subarray(ring.at, ring.at + ring.length)]).toEqual(model.shift());
             ring.shift();
