@@ -8,7 +8,7 @@ const WRAP = 0xffffffff; // "the next record is at the start of the ring"
 /**
  * A queue of byte records in one piece of the slab, each `u32be length + bytes`, none of them split by the ring's end.
  *
- * The memory is taken at the first push and kept until `close`.
+ * The memory is taken at the first push and kept until `close`, after which a push takes some again.
  */
 export class FrameRing {
   private readonly slab: Slab;

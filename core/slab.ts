@@ -61,6 +61,11 @@ export class Slab {
     this.free[log2]!.push(at);
   }
 
+  /** More than half is in use: who holds a piece for later should give it back. */
+  get isTight(): boolean {
+    return this.used > this.bytes.length / 2;
+  }
+
   /** Bytes in pieces that are in use. */
   get usedBytes(): number {
     return this.used;

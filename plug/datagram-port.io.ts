@@ -224,6 +224,7 @@ export class DatagramPort implements Port, Watcher {
         }
       }
     }
+    if (slab.isTight) this.held.close(); // it takes memory anew when it needs some
     this.setEvents(this.events & ~EPOLLOUT);
     this.host.drained(this);
   }

@@ -161,7 +161,7 @@ export class StreamPort implements Port, Watcher {
     sys().close(this.fd);
     const { slab } = this.host;
     slab.release(this.runs, 2 * RUNS_MAX * IOVEC_BYTES);
-    slab.release(this.backlog, this.backlogBytesMax * 2);
+    this.releaseBacklog();
     slab.release(this.carry, CARRY_BYTES_MAX);
   }
 
@@ -295,6 +295,12 @@ export class StreamPort implements Port, Watcher {
     this.setEvents(this.events | EPOLLOUT);
   }
 
+  private releaseBacklog(): void {
+    this.host.slab.release(this.backlog, this.backlogBytesMax * 2);
+    this.backlog = NONE;
+    this.backlogBytes = 0;
+  }
+
   private compact(): void {
     const from = this.backlog + this.backlogAt;
     this.host.slab.bytes.copyWithin(this.backlog, from, from + this.backlogBytes);
@@ -316,6 +322,7 @@ export class StreamPort implements Port, Watcher {
     if (this.backlogBytes === 0) {
       this.backlogAt = 0;
       this.setEvents(this.events & ~EPOLLOUT);
+      if (this.host.slab.isTight) this.releaseBacklog();
     }
     if (this.backlogBytes < this.backlogBytesMax >> BACKLOG_PAUSE_SHIFT) this.host.drained(this);
   }

@@ -1,10 +1,11 @@
 // Bad input, and hosts that refuse, against the built command as a process.
 
+import { spawn } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { whyNoNative } from '../../sys/libc.io.ts';
 import { SOCK_STREAM } from '../../sys/socket.io.ts';
-import { EngineProcess, weft } from '../kit/engine-process.ts';
+import { EngineProcess, weft, weftCommand } from '../kit/engine-process.ts';
 import { connect, needsNative, raw, receive, send } from '../kit/raw.ts';
 import { AS_USER } from '../kit/run-kit.ts';
 import { frame, record, tempDir, until } from '../kit/test-host.ts';
@@ -46,11 +47,10 @@ describe('weft switch refuses in one line', () => {
   });
 
   test('a directory of another user', (ctx) => {
-    if (AS_USER.length === 0) return ctx.skip('needs root to be somebody else');
+    needsNative(ctx, AS_USER.length === 0 ? 'needs root to be somebody else' : undefined);
     chmodSync(home.path, 0o755);
     mkdirSync(home.file('net'), { mode: 0o777 });
     refuses(weft(['switch', home.file('net')], { prefix: AS_USER }), /belongs to user 0, not to you/);
-    return undefined;
   });
 
   test.each<[string, string[], RegExp]>([
@@ -270,6 +270,28 @@ describe('a node that ends', () => {
     await engine.stop();
     expect(engine.leftovers()).toEqual(['mine']);
   });
+});
+
+test('a node whose fabric thread fails ends, and says why', async (ctx) => {
+  needsNative(ctx, whyNoNative());
+  // Breaks the thread at its first message.
+  writeFileSync(
+    home.file('break.mjs'),
+    `import threads from 'node:worker_threads';
+     import { syncBuiltinESMExports } from 'node:module';
+     if (!threads.isMainThread) threads.receiveMessageOnPort = () => { throw new Error('broken on purpose'); };
+     syncBuiltinESMExports();`,
+  );
+  const [program, ...rest] = [...weftCommand(), 'switch', home.file('net'), '-q'];
+  const child = spawn(program!, rest, { env: { ...process.env, NODE_OPTIONS: `--import ${home.file('break.mjs')}` } });
+  let stderr = '';
+  child.stderr.on('data', (chunk) => {
+    stderr += chunk;
+  });
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  await until(() => existsSync(home.file('net/control')), 'the control socket', 10_000);
+  expect(weft(['status', home.file('net')]).status).not.toBe(0);
+  expect([await ended, stderr]).toEqual([1, expect.stringContaining('broken on purpose')]);
 });
 
 describe('without native code', () => {

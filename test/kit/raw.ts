@@ -160,7 +160,7 @@ export class TestFabric {
   }
 }
 
-/** Skips the test, or fails it where nothing may be skipped, without system calls. */
+/** Skips the test for a reason, if there is one, or fails it where nothing may be skipped. */
 export function needsNative(ctx: { skip(reason: string): void }, why: string | undefined): void {
   if (why === undefined) return;
   if (process.env.WEFT_NO_SKIP) throw new Error(why);

@@ -40,12 +40,13 @@ function ask(request: unknown, descriptors: number[] = []): { answer: unknown; c
 
 const countDescriptors = (): number => readdirSync('/proc/self/fd').length;
 
-/** A TAP, in whatever namespace the test runs in; undefined for an ordinary user. */
-function tap(): number | undefined {
+/** A TAP, in whatever namespace the test runs in: an ordinary user gets none, and the test is skipped. */
+function tap(ctx: { skip(reason: string): void }): number {
   try {
     return keep(openTap('').fd);
-  } catch {
-    return undefined;
+  } catch (error) {
+    needsNative(ctx, `no TAP can be opened here: ${(error as Error).message}`);
+    throw error;
   }
 }
 
@@ -138,26 +139,21 @@ describe('descriptors', () => {
 
 describe('a TAP', () => {
   test('gets a port that lives as long as the connection', (ctx) => {
-    const fd = tap();
-    if (fd === undefined) return ctx.skip('no TAP can be opened here');
+    const fd = tap(ctx);
     const { answer, closed } = ask({ ...TAP, name: 'evil\x1b[2J', port: 3 }, [fd]);
     expect([answer, closed, net.ports[0]!.info.description]).toEqual([{ v: 1, port: 3 }, false, 'evil?[2J']);
     raw.close(open.pop()!);
     net.turn();
     expect(net.ports).toHaveLength(0);
-    return undefined;
   });
 
   test('whose header is not what the request says is refused', (ctx) => {
-    const fd = tap();
-    if (fd === undefined) return ctx.skip('no TAP can be opened here');
+    const fd = tap(ctx);
     expect(ask({ ...TAP, offload: false }, [fd]).answer).toEqual({ v: 1, error: expect.stringMatching(/vnet header/) });
-    return undefined;
   });
 
   test('leaves with a second request on its connection', (ctx) => {
-    const fd = tap();
-    if (fd === undefined) return ctx.skip('no TAP can be opened here');
+    const fd = tap(ctx);
     ask(TAP, [fd]);
     const connection = open.at(-1)!;
     const extra = openSync('/dev/null', 'r');
@@ -165,6 +161,5 @@ describe('a TAP', () => {
     closeSync(extra);
     net.turn();
     expect([isClosed(connection), net.ports.length]).toEqual([true, 0]);
-    return undefined;
   });
 });
