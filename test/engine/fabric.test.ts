@@ -64,6 +64,7 @@ test('a descriptor that somebody closed may still be unwatched', () => {
 test('a timer seconds away comes due on libuv’s loop although nothing else happens', () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
   const due: string[] = [];
+  fabric.turn(0); // takes the new clock
   fabric.runOnLoop();
   fabric.at(fabric.nowUs() + 5_000_000, () => due.push('five'));
   fabric.at(fabric.nowUs() + 3_000, () => due.push('three thousandths'));
