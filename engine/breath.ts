@@ -39,7 +39,9 @@ export class Breath {
   private readonly slab: Slab;
   private readonly burst = new Burst(BURST_FRAMES_MAX);
   private readonly segments = new Burst(BURST_FRAMES_MAX);
-  private readonly dirty: Attachment[] = [];
+  // Filled up to `dirtyCount` and never shortened: an array that is emptied and filled again is allocated again.
+  private readonly dirty: (Attachment | undefined)[] = [];
+  private dirtyCount = 0;
   private readonly held: Attachment[] = []; // those with somebody waiting
   private readonly offloader: Offloader;
   private readonly scratch: number;
@@ -109,21 +111,22 @@ export class Breath {
    */
   exhale(): void {
     const { dirty, ingress } = this;
-    let hopEnd = dirty.length;
-    for (let i = 0; i < dirty.length; i++) {
+    let hopEnd = this.dirtyCount;
+    for (let i = 0; i < this.dirtyCount; i++) {
       if (i === hopEnd) {
         this.hops++;
-        hopEnd = dirty.length;
+        hopEnd = this.dirtyCount;
       }
       const to = dirty[i]!;
       to.isDirty = false;
-      this.ingress = to.feeders[0]; // whose frames they are in the network behind a patch cable too
+      this.ingress = to.feeder; // whose frames they are in the network behind a patch cable too
       const isDone = to.isGone || to.port.flush(this.nowUs);
-      if (!isDone && !to.isCongested) for (const feeder of to.feeders) this.hold(to, feeder);
-      to.feeders.length = 0;
+      if (!isDone && !to.isCongested && to.feeder) this.holdAll(to, to.feeder);
+      to.feeder = undefined;
+      if (to.moreFeeders.length > 0) to.moreFeeders.length = 0;
     }
     this.ingress = ingress;
-    dirty.length = 0;
+    this.dirtyCount = 0;
     this.hops = 0;
     this.scratchUsed = 0;
   }
@@ -192,10 +195,9 @@ export class Breath {
     // Full: its feeder waits, even though nothing of this burst is left to flush.
     if (!to.isDirty) {
       to.isDirty = true;
-      this.dirty.push(to);
+      this.dirty[this.dirtyCount++] = to;
     }
-    const { ingress } = this;
-    if (!isFlood && ingress && to.feeders[to.feeders.length - 1] !== ingress) to.feeders.push(ingress);
+    if (!isFlood && to.feeder !== this.ingress) this.addFeeder(to);
   }
 
   /** For a port without offloads: checksums are completed and super-frames split, here and nowhere else. */
@@ -261,6 +263,17 @@ export class Breath {
       view.setUint16(to + TAG_AT + 2, tag);
       bytes.copyWithin(to + TAG_AT + TAG_BYTES, at + TAG_AT, at + length);
     }
+  }
+
+  private addFeeder(to: Attachment): void {
+    const { ingress } = this;
+    if (to.feeder === undefined) to.feeder = ingress;
+    else if (ingress && !to.moreFeeders.includes(ingress)) to.moreFeeders.push(ingress);
+  }
+
+  private holdAll(full: Attachment, feeder: Attachment): void {
+    this.hold(full, feeder);
+    for (const other of full.moreFeeders) this.hold(full, other);
   }
 
   private hold(full: Attachment, ingress: Attachment): void {

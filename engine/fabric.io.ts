@@ -45,8 +45,10 @@ export class Fabric implements NativeHost {
   private readonly watchers: (Watcher | undefined)[] = [];
   private readonly due = new Array<Watcher | undefined>(EVENTS_A_TURN).fill(undefined);
   private readonly attachments = new Map<Port, Attachment>();
-  private readyPorts: Attachment[] = [];
-  private spare: Attachment[] = [];
+  // Two lists that take turns, filled up to a count and never shortened, since an emptied array is allocated again.
+  private readyPorts: (Attachment | undefined)[] = [];
+  private readyCount = 0;
+  private spare: (Attachment | undefined)[] = [];
   private readonly timers: Timer[] = [];
   private readonly leaving: Attachment[] = [];
   private readonly options: FabricOptions;
@@ -156,7 +158,7 @@ export class Fabric implements NativeHost {
     const attachment = this.attachments.get(port);
     if (!attachment || attachment.isReady) return;
     attachment.isReady = true;
-    this.readyPorts.push(attachment);
+    this.readyPorts[this.readyCount++] = attachment;
     if (this.isOnLoop) this.schedule();
   }
 
@@ -172,26 +174,29 @@ export class Fabric implements NativeHost {
     if (this.epoll) this.inhale(msMax);
     else this.readClock();
     if (this.timers.length > 0) this.expireTimers();
-    const ready = this.readyPorts;
-    if (ready.length > 0) {
-      this.readyPorts = this.spare;
-      this.spare = ready;
-      for (let i = 0; i < ready.length; i++) {
-        const attachment = ready[i]!;
-        attachment.isReady = false;
-        if (!attachment.isGone) this.breath.breathe(attachment, this.nowUs_);
-      }
-      ready.length = 0;
-      this.exhale();
-    }
+    if (this.readyCount > 0) this.breatheAll();
     this.breath.expire(this.nowUs_);
     if (this.nowUs_ >= this.houseworkUs) this.doHousework();
     if (this.leaving.length > 0) this.closeLeaving();
   }
 
+  private breatheAll(): void {
+    const { readyPorts, readyCount, breath } = this;
+    this.readyPorts = this.spare;
+    this.spare = readyPorts;
+    this.readyCount = 0;
+    for (let i = 0; i < readyCount; i++) {
+      const attachment = readyPorts[i]!;
+      readyPorts[i] = undefined;
+      attachment.isReady = false;
+      if (!attachment.isGone) breath.breathe(attachment, this.nowUs_);
+    }
+    this.exhale();
+  }
+
   /** Milliseconds until something is due without anything happening. */
   idleMs(): number {
-    if (this.readyPorts.length > 0) return 0;
+    if (this.readyCount > 0) return 0;
     let deadlineUs = this.breath.deadlineUs();
     for (const timer of this.timers) deadlineUs = Math.min(deadlineUs, timer.deadlineUs);
     deadlineUs = Math.min(deadlineUs, this.houseworkUs);
@@ -251,7 +256,7 @@ export class Fabric implements NativeHost {
         throw error;
       });
     }
-    if (this.readyPorts.length > 0) this.schedule();
+    if (this.readyCount > 0) this.schedule();
     else this.scheduleTimeout();
   }
 

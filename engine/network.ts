@@ -26,8 +26,9 @@ export class Attachment {
   isDirty = false;
   /** Its turn of the breath is due. */
   isReady = false;
-  /** Whose frames they are, floods excepted: those are worth waiting for. */
-  readonly feeders: Attachment[] = [];
+  /** Whose frames they are, floods excepted: those are worth waiting for. Further ones stand in `moreFeeders`. */
+  feeder: Attachment | undefined;
+  readonly moreFeeders: Attachment[] = [];
   /** It did not drain in time: its frames are dropped at once until it does. */
   isCongested = false;
   /** Those whose reading is paused until this one drains, or `holdUntilUs`. */

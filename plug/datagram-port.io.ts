@@ -15,7 +15,7 @@ const BATCH = 64;
 const MMSGHDR_BYTES = 64;
 const IOVEC_BYTES = 16;
 const HELD_BYTES_MAX = 256 * 1024; // per port, only for a port that was full
-const PROBE_EVERY = 16; // single receives until we look again whether batches pay
+const PROBE_EVERY = 32; // single receives until we look again whether batches pay
 const FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL;
 
 // Offsets inside struct mmsghdr (LP64).
