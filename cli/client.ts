@@ -2,7 +2,7 @@
 
 import { createConnection, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
-import { UsageError } from '../core/assert.ts';
+import { FailedError, UsageError } from '../core/assert.ts';
 import { networkDirectory } from './net-dir.ts';
 
 /** One connection; answers are matched by `id`. */
@@ -22,13 +22,13 @@ export class Client {
     this.closed = new Promise((resolve) => {
       socket.on('error', () => {});
       socket.on('close', () => {
-        for (const { reject } of this.waiting.values()) reject(new UsageError('the node ended'));
+        for (const { reject } of this.waiting.values()) reject(new FailedError('the node ended'));
         resolve();
       });
     });
   }
 
-  /** Connects to the node that serves `net`. Throws `UsageError` if nobody does. */
+  /** Connects to the node that serves `net`. Rejects with `FailedError` if nobody does. */
   static connect(net: string | undefined): Promise<Client> {
     const path = `${networkDirectory(net)}/control`;
     return new Promise((resolve, reject) => {
@@ -37,8 +37,8 @@ export class Client {
       socket.once('error', (error: NodeJS.ErrnoException) => {
         const network = `network '${net ?? 'default'}'`;
         const why = `(${path}: ${error.code})`;
-        if (error.code === 'EACCES') reject(new UsageError(`${network} belongs to another user ${why}`));
-        else reject(new UsageError(`${network} is not up ${why}; start it with: weft up`));
+        if (error.code === 'EACCES') reject(new FailedError(`${network} belongs to another user ${why}`));
+        else reject(new FailedError(`${network} is not up ${why}; start it with: weft up`));
       });
     });
   }

@@ -2,7 +2,7 @@
 
 import { readdirSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { UsageError } from '../core/assert.ts';
+import { FailedError } from '../core/assert.ts';
 import { Client } from './client.ts';
 import { networkDirectory } from './net-dir.ts';
 import { table } from './table.ts';
@@ -145,5 +145,5 @@ export async function events(net: string | undefined): Promise<number> {
   client.onEvent = (event) => print(JSON.stringify(event));
   await client.do('events');
   await client.closed;
-  throw new UsageError('the node ended');
+  throw new FailedError('the node ended');
 }

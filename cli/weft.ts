@@ -1,7 +1,7 @@
 // The subcommands and their options; each one's work is in a file of its own, loaded when it runs.
 
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { UsageError } from '../core/assert.ts';
+import { FailedError, UsageError } from '../core/assert.ts';
 import { VERSION } from '../engine/engine.ts';
 
 const EXIT_FAILED = 1;
@@ -22,7 +22,7 @@ export async function weft(argv: readonly string[]): Promise<number> {
       process.stderr.write(`weft: ${error.message}\n`);
       return EXIT_USAGE;
     }
-    if (isSystemError(error)) {
+    if (error instanceof FailedError || isSystemError(error)) {
       process.stderr.write(`weft: ${error.message}\n`);
       return EXIT_FAILED;
     }

@@ -2,7 +2,7 @@
 
 import { Buffer } from 'node:buffer';
 import { createConnection, type Socket } from 'node:net';
-import { UsageError } from '../core/assert.ts';
+import { FailedError } from '../core/assert.ts';
 import { DROP_NAMES, Drop } from '../core/drop.ts';
 import { JUMBO_FRAME_BYTES } from '../core/port.ts';
 import { Rng } from '../core/rng.ts';
@@ -52,7 +52,7 @@ export class PortStream {
     if (options.form === 'raw') options.write(writePcapHeader());
   }
 
-  /** Joins the network that is served in a directory. Throws `UsageError` if none is. */
+  /** Joins the network that is served in a directory. Rejects with `FailedError` if none is. */
   static connect(options: PortStreamOptions): Promise<PortStream> {
     const path = `${options.directory}/stream`;
     return new Promise((resolve, reject) => {
@@ -60,8 +60,8 @@ export class PortStream {
       socket.once('connect', () => resolve(new PortStream(socket, options)));
       socket.once('error', (error: NodeJS.ErrnoException) => {
         const why = `(${path}: ${error.code})`;
-        if (error.code === 'EACCES') reject(new UsageError(`the network belongs to another user ${why}`));
-        else reject(new UsageError(`no network is up there ${why}; start it with: weft up`));
+        if (error.code === 'EACCES') reject(new FailedError(`the network belongs to another user ${why}`));
+        else reject(new FailedError(`no network is up there ${why}; start it with: weft up`));
       });
     });
   }

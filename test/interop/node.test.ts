@@ -25,7 +25,7 @@ describe('weft up', PATIENT, () => {
     expect((await home.exec(weft('down'))).status).toBe(0);
     const { status, stderr } = await home.exec(weft('status'));
     expect(stderr).toMatch(/^weft: network 'default' is not up \(.*\); start it with: weft up\n$/);
-    expect(status).toBe(2);
+    expect(status).toBe(1);
     await eventually('its end', () => {
       try {
         process.kill(pid, 0);
@@ -150,7 +150,7 @@ describe('a running node', PATIENT, () => {
     const lines = events.stdout.trim().split('\n').slice(-4);
     for (const line of lines) expect(JSON.parse(line)).toMatchObject({ network: 'net' });
     await home.exec(weft('down', net));
-    expect(await events.ended).toMatchObject({ status: 2, stderr: 'weft: the node ended\n' });
+    expect(await events.ended).toMatchObject({ status: 1, stderr: 'weft: the node ended\n' });
   });
 
   test('is in weft ls while it runs', async () => {
