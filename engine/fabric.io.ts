@@ -5,12 +5,12 @@ import type { Port } from '../core/port.ts';
 import { Slab } from '../core/slab.ts';
 import { NEVER, waitMs } from '../core/time.ts';
 import { fillVector } from '../plug/datagram-port.io.ts';
-import type { NativeHost, Watcher } from '../plug/plug.ts';
+import type { NativeHost, PortInfo, Watcher } from '../plug/plug.ts';
 import { Epoll } from '../sys/epoll.io.ts';
 import { addressOf, pollReadable, sys, whyNoNative } from '../sys/libc.io.ts';
 import { Sockets } from '../sys/socket.io.ts';
 import { Breath } from './breath.ts';
-import { Attachment, type AttachmentInfo, type Network } from './network.ts';
+import { Attachment, type Network } from './network.ts';
 import { Area } from './receive-area.ts';
 
 const SLAB_BYTES = 256 << 20; // address space; only what is touched costs memory
@@ -132,7 +132,7 @@ export class Fabric implements NativeHost {
 
   // Ports.
 
-  attach(port: Port, network: Network, number: number, info: AttachmentInfo): Attachment {
+  attach(port: Port, network: Network, number: number, info: PortInfo): Attachment {
     const attachment = new Attachment(port, network, number, info, this.nextId++);
     this.attachments.set(port, attachment);
     network.add(attachment, this.nowUs_);

@@ -3,6 +3,7 @@
 import type { Drop } from '../core/drop.ts';
 import { Drop as D } from '../core/drop.ts';
 import type { Port } from '../core/port.ts';
+import type { PortInfo } from '../plug/plug.ts';
 
 /** Decides where a frame goes; see switch/switch.ts, whose `Switch` is one. A cable is another. */
 export interface Forwarder {
@@ -20,7 +21,7 @@ export class Attachment {
   readonly port: Port;
   readonly network: Network;
   readonly number: number;
-  readonly info: AttachmentInfo;
+  readonly info: PortInfo;
   readonly id: number;
   /** Frames wait for this breath's flush. */
   isDirty = false;
@@ -38,20 +39,13 @@ export class Attachment {
   pauses = 0;
   isGone = false;
 
-  constructor(port: Port, network: Network, number: number, info: AttachmentInfo, id: number) {
+  constructor(port: Port, network: Network, number: number, info: PortInfo, id: number) {
     this.port = port;
     this.network = network;
     this.number = number;
     this.info = info;
     this.id = id;
   }
-}
-
-export interface AttachmentInfo {
-  readonly kind: string;
-  readonly description: string;
-  readonly uid?: number | undefined;
-  readonly pid?: number | undefined;
 }
 
 /** The ports of one forwarder. Numbers are 0 … portsMax - 1. */
