@@ -5,12 +5,12 @@ import { UsageError } from '../core/assert.ts';
 import type { Port } from '../core/port.ts';
 import { Rng } from '../core/rng.ts';
 import { US_PER_S } from '../core/time.ts';
-import { JoinServer } from '../plug/join-server.io.ts';
+import { openJoinDoor } from '../plug/join-server.io.ts';
 import { ANY_PORT, type PortInfo, type PortRoom } from '../plug/plug.ts';
 import { streamPort } from '../plug/stream-plug.io.ts';
 import { BACKLOG_BYTES_MAX } from '../plug/stream-port.io.ts';
 import { prepareDirectory, UnixListener } from '../plug/unix-listener.io.ts';
-import { VdeServer } from '../plug/vde-server.io.ts';
+import { openVdeDoor } from '../plug/vde-server.io.ts';
 import { Switch } from '../switch/switch.ts';
 import { SOCK_STREAM } from '../sys/socket.io.ts';
 import type { Fabric } from './fabric.io.ts';
@@ -91,6 +91,10 @@ export class NetworkService implements PortRoom {
     return wanted; // several plugs may share a number
   }
 
+  refuse(): void {
+    this.network.refused++;
+  }
+
   attach(port: Port, number: number, info: PortInfo): void {
     this.fabric.attach(port, this.network, number, info);
     this.notify({
@@ -155,11 +159,11 @@ export class NetworkService implements PortRoom {
     if (!fabric.isNative) return; // others join by plugs of Node's loop
     try {
       const connectionsMax = CONNECTIONS_MAX;
-      const vde = new VdeServer(fabric, fabric.sockets, this, { directory, mode, gid, connectionsMax });
+      const vde = openVdeDoor(fabric, fabric.sockets, this, { directory, mode, gid, connectionsMax });
       this.onClose(() => vde.close());
       const stream = this.listenStream(directory);
       this.onClose(() => stream.close());
-      const join = new JoinServer(fabric, fabric.sockets, this, { directory, mode, gid });
+      const join = openJoinDoor(fabric, fabric.sockets, this, { directory, mode, gid });
       this.onClose(() => join.close());
       this.writePid(`${directory}/pid`);
     } catch (error) {
@@ -178,6 +182,7 @@ export class NetworkService implements PortRoom {
       onConnection: (fd, peer) => {
         const number = this.reserve(ANY_PORT, peer.uid);
         if (typeof number === 'string') {
+          this.refuse();
           fabric.sockets.close(fd);
           return;
         }

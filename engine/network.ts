@@ -53,6 +53,8 @@ export class Network {
   readonly name: string;
   readonly forwarder: Forwarder;
   readonly portsMax: number;
+  /** How many came for a port and left without one. */
+  refused = 0;
   /** By port number; undefined or empty where nothing is attached. */
   readonly ends: (Attachment[] | undefined)[] = [];
 

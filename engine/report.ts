@@ -16,6 +16,7 @@ export function statusOf(node: NodeView): object {
       directory: node.directoryOf(network),
       ports: network.portsMax - 1,
       attached: [...network.attachments()].length,
+      refused: network.refused,
       ...stationsOf(network),
     })),
   };
@@ -94,7 +95,10 @@ export function metricsText(node: NodeView): string {
     );
   }
   family('weft_port_drops_total', 'counter', 'Frames that went no further, by reason.', ports.flatMap(dropRows));
-  const switches = [...node.networks].filter((network) => network.forwarder instanceof Switch);
+  const networks = [...node.networks];
+  const refused = networks.map((n) => `weft_refused_total{network="${quote(n.name)}"} ${n.refused}`);
+  family('weft_refused_total', 'counter', 'Those who came for a port and left without one.', refused);
+  const switches = networks.filter((network) => network.forwarder instanceof Switch);
   for (const [name, type, help, value] of STATIONS) {
     family(
       name,

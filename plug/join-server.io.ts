@@ -2,17 +2,19 @@
 // as long as they want the port. One packet asks, one answers, both JSON.
 
 import { Buffer } from 'node:buffer';
+import { US_PER_S } from '../core/time.ts';
 import { EPOLLIN } from '../sys/epoll.io.ts';
 import { type Packet, receivePacket, sendPacket } from '../sys/fd-passing.io.ts';
 import { SysError, sys } from '../sys/libc.io.ts';
 import { type PeerCredentials, SOCK_SEQPACKET, type Sockets } from '../sys/socket.io.ts';
 import { inspectDevice } from '../sys/tap.io.ts';
+import { type Caller, Door, type Visit } from './door.io.ts';
 import type { NativeHost, Watcher } from './native-host.ts';
 import { ANY_PORT, type PortRoom } from './port-room.ts';
 import { TapPort } from './tap-port.io.ts';
-import { UnixListener } from './unix-listener.io.ts';
 
 const CONNECTIONS_MAX = 4096;
+const ASK_US_MAX = 60 * US_PER_S; // the asker starts a program first, on a host that may be busy
 const TEXT_CHARS_MAX = 120;
 
 interface JoinRequest {
@@ -29,58 +31,34 @@ export interface JoinServerOptions {
 }
 
 /** Serves `DIR/join`. */
-export class JoinServer {
-  private readonly host: NativeHost;
-  private readonly room: PortRoom;
-  private readonly sockets: Sockets;
-  private readonly listener: UnixListener;
-  private readonly connections = new Set<JoinConnection>();
-
-  constructor(host: NativeHost, sockets: Sockets, room: PortRoom, options: JoinServerOptions) {
-    this.host = host;
-    this.room = room;
-    this.sockets = sockets;
-    this.listener = new UnixListener(host, sockets, {
-      path: `${options.directory}/join`,
-      type: SOCK_SEQPACKET,
-      mode: options.mode,
-      gid: options.gid,
-      onConnection: (fd, peer) => this.accept(fd, peer),
-    });
-  }
-
-  close(): void {
-    this.listener.close();
-    for (const connection of this.connections) connection.close();
-  }
-
-  private accept(fd: number, peer: PeerCredentials): void {
-    if (this.connections.size >= CONNECTIONS_MAX) {
-      this.sockets.close(fd);
-      return;
-    }
-    const connection: JoinConnection = new JoinConnection(this.host, this.room, fd, peer, () =>
-      this.connections.delete(connection),
-    );
-    this.connections.add(connection);
-  }
+export function openJoinDoor(host: NativeHost, sockets: Sockets, room: PortRoom, options: JoinServerOptions): Door {
+  const { directory, mode, gid } = options;
+  const door = {
+    path: `${directory}/join`,
+    type: SOCK_SEQPACKET,
+    mode,
+    gid,
+    callersMax: CONNECTIONS_MAX,
+    askUsMax: ASK_US_MAX,
+  };
+  return new Door(host, sockets, room, door, (fd, peer, visit) => new JoinConnection(host, room, fd, peer, visit));
 }
 
-class JoinConnection implements Watcher {
+class JoinConnection implements Watcher, Caller {
   private readonly host: NativeHost;
   private readonly room: PortRoom;
   private readonly fd: number;
   private readonly peer: PeerCredentials;
-  private readonly onEnd: () => void;
+  private readonly visit: Visit;
   private port: TapPort | undefined;
   private isClosed = false;
 
-  constructor(host: NativeHost, room: PortRoom, fd: number, peer: PeerCredentials, onEnd: () => void) {
+  constructor(host: NativeHost, room: PortRoom, fd: number, peer: PeerCredentials, visit: Visit) {
     this.host = host;
     this.room = room;
     this.fd = fd;
     this.peer = peer;
-    this.onEnd = onEnd;
+    this.visit = visit;
     host.watch(fd, EPOLLIN, this);
   }
 
@@ -106,7 +84,7 @@ class JoinConnection implements Watcher {
     if (this.port) this.room.detach(this.port);
     this.host.unwatch(this.fd);
     sys().close(this.fd);
-    this.onEnd();
+    this.visit.ended();
   }
 
   /** Undefined if there is nothing yet. A packet that was cut, by its size or for want of descriptors, is the end. */
@@ -141,6 +119,7 @@ class JoinConnection implements Watcher {
       return;
     }
     this.port = port;
+    this.visit.entered();
     const { uid, pid } = this.peer;
     this.room.attach(port, number, { kind: request.kind, description: request.name, uid, pid });
     port.start();

@@ -18,6 +18,8 @@ export interface PortInfo {
 export interface PortRoom {
   /** The number that a port asking for `wanted` (or `ANY_PORT`) would get, or one line why it gets none. */
   reserve(wanted: number, uid: number): number | string;
+  /** Counts somebody who came for a port and left without one. */
+  refuse(): void;
   /** Puts a port at a number that `reserve` gave. */
   attach(port: Port, number: number, info: PortInfo): void;
   /** Takes it out and closes it, when the present breath is over. */

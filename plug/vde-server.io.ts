@@ -15,12 +15,12 @@ import {
   type Sockets,
 } from '../sys/socket.io.ts';
 import { allocFor, DatagramPort } from './datagram-port.io.ts';
+import { type Caller, Door, type Visit } from './door.io.ts';
 import type { NativeHost, Watcher } from './native-host.ts';
 import type { PortRoom } from './port-room.ts';
-import { UnixListener } from './unix-listener.io.ts';
 import { addressPath, REQUEST_BYTES_MAX, readRequest, requestBytes, writeReply } from './vde-request.ts';
 
-const REQUEST_US_MAX = 5 * US_PER_S;
+const ASK_US_MAX = 5 * US_PER_S;
 const BUFFER_BYTES = 1 << 20;
 
 export interface VdeServerOptions {
@@ -33,60 +33,31 @@ export interface VdeServerOptions {
 }
 
 /** Serves `DIR/ctl`. Every request is answered or its connection closed: nobody waits for ever. */
-export class VdeServer {
-  private readonly host: NativeHost;
-  private readonly sockets: Sockets;
-  private readonly room: PortRoom;
-  private readonly options: VdeServerOptions;
-  private readonly listener: UnixListener;
-  private readonly connections = new Set<VdeConnection>();
-  /** Requests that were refused, by reason. */
-  refused = 0;
-
-  constructor(host: NativeHost, sockets: Sockets, room: PortRoom, options: VdeServerOptions) {
-    this.host = host;
-    this.sockets = sockets;
-    this.room = room;
-    this.options = options;
-    this.listener = new UnixListener(host, sockets, {
-      path: `${options.directory}/ctl`,
-      type: SOCK_STREAM,
-      mode: options.mode,
-      gid: options.gid,
-      onConnection: (fd, peer) => this.accept(fd, peer),
-    });
-  }
-
-  close(): void {
-    this.listener.close();
-    for (const connection of this.connections) connection.close();
-  }
-
-  private accept(fd: number, peer: PeerCredentials): void {
-    if (this.connections.size >= this.options.connectionsMax) {
-      this.refused++;
-      this.sockets.close(fd);
-      return;
-    }
-    const connection = new VdeConnection(this.host, this.sockets, this.room, this.options, fd, peer, (wasRefused) => {
-      this.connections.delete(connection);
-      if (wasRefused) this.refused++;
-    });
-    this.connections.add(connection);
-  }
+export function openVdeDoor(host: NativeHost, sockets: Sockets, room: PortRoom, options: VdeServerOptions): Door {
+  const { directory, mode, gid, connectionsMax } = options;
+  const door = {
+    path: `${directory}/ctl`,
+    type: SOCK_STREAM,
+    mode,
+    gid,
+    callersMax: connectionsMax,
+    askUsMax: ASK_US_MAX,
+  };
+  return new Door(host, sockets, room, door, (fd, peer, visit) => {
+    return new VdeConnection(host, sockets, room, options, fd, peer, visit);
+  });
 }
 
 /** One plug: first a request, then a port that lives as long as the connection does. */
-class VdeConnection implements Watcher {
+class VdeConnection implements Watcher, Caller {
   private readonly host: NativeHost;
   private readonly sockets: Sockets;
   private readonly room: PortRoom;
   private readonly options: VdeServerOptions;
   private readonly fd: number;
   private readonly peer: PeerCredentials;
-  private readonly onEnd: (wasRefused: boolean) => void;
+  private readonly visit: Visit;
   private readonly request: number; // REQUEST_BYTES_MAX bytes in the slab
-  private readonly timer: number;
   private have = 0;
   private port: DatagramPort | undefined;
   private dataPath: string | undefined;
@@ -99,7 +70,7 @@ class VdeConnection implements Watcher {
     options: VdeServerOptions,
     fd: number,
     peer: PeerCredentials,
-    onEnd: (wasRefused: boolean) => void,
+    visit: Visit,
   ) {
     this.host = host;
     this.sockets = sockets;
@@ -107,12 +78,9 @@ class VdeConnection implements Watcher {
     this.options = options;
     this.fd = fd;
     this.peer = peer;
-    this.onEnd = onEnd;
+    this.visit = visit;
     this.request = allocFor(host, REQUEST_BYTES_MAX);
     host.watch(fd, EPOLLIN, this);
-    this.timer = host.at(host.nowUs() + REQUEST_US_MAX, () => {
-      if (!this.port) this.close();
-    });
   }
 
   ready(): void {
@@ -138,13 +106,12 @@ class VdeConnection implements Watcher {
   close(): void {
     if (this.isClosed) return;
     this.isClosed = true;
-    this.host.cancel(this.timer);
     this.host.unwatch(this.fd);
     this.sockets.close(this.fd);
     this.host.slab.release(this.request, REQUEST_BYTES_MAX);
     if (this.port) this.room.detach(this.port);
     if (this.dataPath) remove(this.dataPath);
-    this.onEnd(this.port === undefined);
+    this.visit.ended();
   }
 
   private open(bytes: Uint8Array): void {
@@ -197,7 +164,7 @@ class VdeConnection implements Watcher {
     this.dataPath = path;
     this.sockets.setBuffers(data, BUFFER_BYTES);
     this.port = port;
-    this.host.cancel(this.timer);
+    this.visit.entered();
     this.room.attach(port, number, { kind: 'vde', description, uid: this.peer.uid, pid: this.peer.pid });
     port.start();
     this.reply(writeReply(Buffer.from(path)));

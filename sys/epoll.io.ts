@@ -7,7 +7,6 @@ export const EPOLLIN = 1;
 export const EPOLLOUT = 4;
 export const EPOLLERR = 8;
 export const EPOLLHUP = 0x10;
-export const EPOLLRDHUP = 0x2000;
 
 const EPOLL_CLOEXEC = 0o2000000;
 const CTL_ADD = 1;

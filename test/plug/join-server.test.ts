@@ -1,5 +1,5 @@
 import { closeSync, constants, openSync, readdirSync, writeFileSync } from 'node:fs';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { packetPair, sendPacket } from '../../sys/fd-passing.io.ts';
 import { whyNoNative } from '../../sys/libc.io.ts';
 import { AF_INET, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM } from '../../sys/socket.io.ts';
@@ -18,6 +18,7 @@ beforeEach((ctx) => {
 });
 
 afterEach(() => {
+  vi.restoreAllMocks();
   for (const fd of open.splice(0)) raw.close(fd);
   net?.close();
 });
@@ -162,4 +163,18 @@ describe('a TAP', () => {
     net.turn();
     expect([isClosed(connection), net.ports.length]).toEqual([true, 0]);
   });
+});
+
+test('who asks for nothing is closed after a minute, and counted like who is refused', () => {
+  const silent = keep(connect(SOCK_SEQPACKET, `${net.directory}/join`));
+  expect(ask({ v: 2 }).closed).toBe(true);
+  expect(net.service.network.refused).toBe(1);
+  const now = performance.now();
+  const clock = vi.spyOn(performance, 'now').mockReturnValue(now + 59_000);
+  net.turn();
+  expect(isClosed(silent)).toBe(false);
+  clock.mockReturnValue(now + 60_100);
+  net.turn();
+  expect(isClosed(silent)).toBe(true);
+  expect(net.service.network.refused).toBe(2);
 });
