@@ -310,6 +310,7 @@ describe('without native code', () => {
       return got !== undefined;
     }, 'the frame');
     expect(Buffer.from(got!)).toEqual(record(frame(1, 200)));
+    await until(() => engine!.stderr.endsWith('\n'), 'the line on stderr, a pipe of its own');
     expect(engine.stderr).toMatch(/WEFT_NO_NATIVE is set: VDE, TAP and 'weft run' cannot join/);
     expect(existsSync(`${engine.directory}/ctl`)).toBe(false);
     expect(await engine.stop()).toBe(0);

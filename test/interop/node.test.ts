@@ -168,6 +168,7 @@ describe('a running node', PATIENT, () => {
     const net = home.file('net');
     const engine = home.start(weft('switch', net), { env: { WEFT_NO_NATIVE: '1' } });
     await engine.said(/ is up in /);
+    await eventually('the line on stderr, a pipe of its own', () => engine.stderr.endsWith('\n'));
     expect(engine.stderr).toBe(
       "weft: WEFT_NO_NATIVE is set: VDE, TAP and 'weft run' cannot join; stream, WebSocket and UDP plugs can\n",
     );
