@@ -49,6 +49,36 @@ export const Drop = {
   TcpChecksum: 41,
   // Networks of one thread.
   TooManyHops: 42, // through more patch cables than a breath follows: a loop of networks
+  // A stack, link and network layer.
+  EtherType: 43, // a protocol that the stack does not speak
+  NotForUs: 44, // addressed to another host, and this one does not forward
+  BadSource: 45, // a source address that no packet may have, RFC 1122 §3.2.1.3
+  BadTarget: 46, // a target that no packet may have here: loopback from outside, IPv4 in a group frame (RFC 1122 §3.3.6)
+  HopLimit: 47, // no hops left
+  NoRoute: 48, // no way to the target
+  NoNeighbor: 49, // the next hop did not answer
+  TooBig: 50, // longer than the next link takes, and not to be cut
+  UnknownProtocol: 51, // nothing in the stack takes this protocol
+  Ip4Option: 52, // a malformed or refused IPv4 option
+  Ip6Option: 53, // an option that asks for its packet to be discarded, RFC 8200 §4.2
+  Ip6Routing: 54, // a routing header that is not passed on, RFC 5095
+  FragmentFormat: 55, // a piece that fits no packet
+  FragmentOverlap: 56, // pieces that overlap, RFC 5722
+  FragmentLimit: 57, // more pieces or packets than are kept
+  FragmentTimeout: 58, // the rest did not come
+  NdpInvalid: 59, // failed the validity checks of RFC 4861 §6.1, §7.1, §8.1
+  RateLimited: 60, // an error message above the limit, RFC 4443 §2.4 (f)
+  // A stack, transport layer.
+  NoSocket: 61, // nobody listens there
+  SocketFull: 62, // the socket's receive buffer was full
+  Filtered: 63, // the socket is connected to somebody else, or did not join the group
+  TcpSequence: 64, // outside of the window, RFC 9293 §3.10.7.4
+  TcpPaws: 65, // an old duplicate, RFC 7323 §5
+  TcpAck: 66, // acknowledges what was never sent, or misses the ACK
+  TcpReset: 67, // a reset or SYN that fails RFC 5961
+  TcpBacklog: 68, // the listener's queue was full
+  TcpMemory: 69, // no room for what came
+  TcpUrgent: 70, // urgent data, which the stack refuses
 } as const;
 export type Drop = (typeof Drop)[keyof typeof Drop];
 
