@@ -2,8 +2,8 @@
 //
 // One cache serves IPv6 and ARP. An entry is made INCOMPLETE by the first packet to a neighbour, which waits; a solicitor of
 // the family asks; the answer makes it REACHABLE and sends what waited. After the reachable time it is STALE; the next use
-// makes it DELAY, and if no layer above confirms it, PROBE: asked in unicast. Silence makes it FAILED: then whoever waits is
-// told, and a router loses its routes. Peers can fill the table, which then forgets whoever was unused longest.
+// makes it DELAY, and if no layer above confirms it, PROBE: asked in unicast. Silence makes it FAILED: then whoever waits
+// is told, and routes by another router come first. Peers can fill the table, which then forgets whoever was unused longest.
 
 import { PLAIN } from '../core/burst.ts';
 import { Drop } from '../core/drop.ts';
@@ -52,7 +52,7 @@ export class Neighbors {
   solicitor6: Solicitor | undefined;
   /** Told of every frame that cannot be delivered; the frame is in the slab during the call. */
   onUnreachable: ((iface: number, frameAt: number, frameBytes: number) => void) | undefined;
-  /** A neighbour that was a router is none any more, or does not answer. RFC 4861 §7.2.5, §7.3.3. */
+  /** A neighbour that was a router says that it is none any more: RFC 4861 §7.2.5. One that is silent stays a router. */
   onRouterGone: ((iface: number, address: Address) => void) | undefined;
   private readonly shared: Shared;
   private readonly interfaces: Interfaces;
@@ -369,7 +369,6 @@ export class Neighbors {
     this.table.state[n] = NeighborState.Failed;
     this.table.probes[n] = 0;
     this.table.mac.fill(0, n * MAC_BYTES, (n + 1) * MAC_BYTES);
-    if (this.table.isRouter[n] === 1) this.tellRouterGone(n);
     this.refuseHeld(n);
   }
 
@@ -391,7 +390,10 @@ export class Neighbors {
   private release(n: number): void {
     if (this.held.countOf(n) === 0) return;
     const iface = this.interfaces.get(this.table.iface[n]!);
-    if (!iface) return this.held.clear(n);
+    if (!iface) {
+      this.held.clear(n);
+      return;
+    }
     this.held.release(n, iface.output, this.table.mac, n * MAC_BYTES);
     this.use(n);
   }
