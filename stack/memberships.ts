@@ -1,4 +1,4 @@
-// Which sockets joined which groups, with their source filters, and what that makes of the interface's filter (RFC 3376 §3).
+// Which sockets joined which groups, with their source filters (RFC 3376 §3.1, RFC 3678); what they make together is the network layer's.
 
 import type { StateReader, StateWriter } from '../core/state.ts';
 import type { Address } from './address.ts';
@@ -8,13 +8,13 @@ import { EndpointFlag } from './endpoints.ts';
 import { Errno } from './errno.ts';
 import type { Limits } from './limits.ts';
 
-/** The interfaces' memberships: what IGMP and MLD speak for. */
+/** The interfaces' memberships, which IGMP and MLD speak for. */
 export interface Groups {
   /**
-   * What the sockets together want of a group from now on: with `isExclude` all but `sources`, else `sources` only; "only none"
-   * is to leave. 0 or -errno.
+   * What `owner` wants of a group from now on: with `isExclude` all but `sources`, else `sources` only; "only none" is to
+   * leave. 0 or -errno.
    */
-  setFilter(iface: number, group: Address, isExclude: boolean, sources: readonly Address[]): number;
+  setFilter(iface: number, group: Address, owner: number, isExclude: boolean, sources: readonly Address[]): number;
 }
 
 // Ours, as Linux's mld_max_msf.
@@ -136,8 +136,9 @@ export class Memberships {
   }
 
   private remove(membership: Membership): number {
+    const { e, iface, group } = membership;
     this.list.splice(this.list.indexOf(membership), 1);
-    this.announce(membership);
+    this.groups.setFilter(iface, group, e, false, []);
     return 0;
   }
 
@@ -153,24 +154,12 @@ export class Memberships {
     return this.announce(membership);
   }
 
-  /**
-   * RFC 3376 §3.2: if any socket excludes, the interface excludes what all of those exclude and nobody includes; else it
-   * includes what any includes.
-   */
-  private announce({ iface, group }: Membership): number {
-    const same = this.list.filter((m) => m.iface === iface && equal(m.group, group));
-    const excluding = same.filter((m) => m.isExclude);
-    const included = same.filter((m) => !m.isExclude).flatMap((m) => m.sources);
-    if (excluding.length === 0) return this.groups.setFilter(iface, group, false, distinct(included));
-    const blocked = excluding[0]!.sources.filter((s) => excluding.every((m) => has(m.sources, s)) && !has(included, s));
-    return this.groups.setFilter(iface, group, true, blocked);
+  private announce({ e, iface, group, isExclude, sources }: Membership): number {
+    return this.groups.setFilter(iface, group, e, isExclude, sources);
   }
 }
 
 const has = (list: readonly Address[], a: Address): boolean => list.some((b) => equal(a, b));
-
-const distinct = (list: readonly Address[]): Address[] =>
-  list.filter((a, i) => list.findIndex((b) => equal(a, b)) === i);
 
 function readAddress(state: StateReader): Address {
   const address = new Int32Array(4);
