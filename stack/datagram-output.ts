@@ -41,6 +41,8 @@ export class DatagramOutput {
   private bytes = 0;
   private isDirect = false;
   private isGroup = false;
+  /** The routed target is a group or a broadcast address. */
+  isToMany = false;
   /** Where it goes in the slab. */
   at = 0;
 
@@ -64,12 +66,9 @@ export class DatagramOutput {
     this.isGroup = isMulticast(to);
     const scope = this.scopeOf(e, to, iface);
     if (scope < 0) return scope;
-    if (
-      !endpoints.has(e, EndpointFlag.Broadcast) &&
-      (isBroadcast(to) || (isIp4(to) && this.hosts.isBroadcast(to, scope)))
-    ) {
-      return -Errno.EACCES;
-    }
+    const isToAll = isBroadcast(to) || (isIp4(to) && this.hosts.isBroadcast(to, scope));
+    if (isToAll && !endpoints.has(e, EndpointFlag.Broadcast)) return -Errno.EACCES;
+    this.isToMany = isToAll || this.isGroup;
     endpoints.addressInto(e, Field.Local, from);
     const isOpen = isAny(from) || isMulticast(from) || isBroadcast(from);
     if (isOpen) assign(from, isIp4(to) ? ANY4 : ANY);
@@ -166,7 +165,8 @@ export class DatagramOutput {
     return finish(pseudo + shared.checksum.sum(this.at, this.bytes)) || 0xffff;
   }
 
-  private hops(): number {
+  /** The hop limit of the message in hand. */
+  hops(): number {
     const hops = this.endpoints.hopsFor(this.e, this.target, this.isGroup);
     return hops < 0 ? HOP_LIMIT_DEFAULT : hops;
   }

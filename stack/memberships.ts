@@ -49,6 +49,11 @@ export class Memberships {
     return found.isExclude !== has(found.sources, source);
   }
 
+  /** True if any endpoint of this host joined. */
+  isJoined(iface: number, group: Address): boolean {
+    return this.list.some((m) => m.iface === iface && equal(m.group, group));
+  }
+
   /** Joins for all sources: 0, -EINVAL (no group), -EADDRINUSE (joined already), -ENOBUFS. */
   join(e: number, group: Address, iface: number): number {
     if (!isMulticast(group)) return -Errno.EINVAL;

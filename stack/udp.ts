@@ -12,7 +12,7 @@ import { fold } from '../wire/checksum.ts';
 import { Protocol } from '../wire/ipv4.ts';
 import * as wire from '../wire/udp.ts';
 import type { Address } from './address.ts';
-import { hash, isMulticast } from './address.ts';
+import { assign, hash, isIp4, isMulticast } from './address.ts';
 import { DatagramInput } from './datagram-input.ts';
 import { DatagramOutput, messageBytesMax, sumOf } from './datagram-output.ts';
 import { DatagramFlag } from './datagram-queue.ts';
@@ -21,7 +21,7 @@ import { EndpointFlag, Field, Kind } from './endpoints.ts';
 import { Errno } from './errno.ts';
 import type { Paths, Sender, Transport } from './ip.ts';
 import type { Memberships } from './memberships.ts';
-import type { IcmpError, Packet } from './packet.ts';
+import { type IcmpError, Packet } from './packet.ts';
 import type { Hosts } from './port-table.ts';
 import { PortTable } from './port-table.ts';
 import { Random } from './random.ts';
@@ -48,11 +48,14 @@ export class Udp implements Transport {
   readonly ports: PortTable;
   private readonly flowKey: Int32Array;
   private readonly flow = new Int32Array(3);
+  private readonly paths: Paths;
+  private readonly looped = new Packet();
 
   constructor({ endpoints, paths, sender, hosts, memberships }: DatagramParts) {
     this.endpoints = endpoints;
     this.memberships = memberships;
     this.hosts = hosts;
+    this.paths = paths;
     this.input = new DatagramInput(endpoints);
     this.output = new DatagramOutput(endpoints, paths, sender, hosts);
     this.ports = new PortTable(endpoints, hosts, Kind.Udp);
@@ -115,7 +118,9 @@ export class Udp implements Transport {
     output.fill(wire.HEADER_BYTES, bytes, from, count);
     const isBare = endpoints.has(e, output.target[2] === 0xffff ? EndpointFlag.NoChecksum : EndpointFlag.NoChecksum6Tx);
     const sent = output.finish(isBare ? -1 : wire.CHECKSUM_AT);
-    return sent < 0 ? sent : count;
+    if (sent < 0) return sent;
+    if (output.isToMany) this.loop(e, this.paths.ifaceOf(path), total, path);
+    return count;
   }
 
   receive(packet: Packet): Drop {
@@ -159,6 +164,27 @@ export class Udp implements Transport {
   load(state: StateReader): void {
     state.section('stack/udp', 1);
     this.ports.load(state);
+  }
+
+  /** IP_MULTICAST_LOOP: what is sent to a group or broadcast comes to the sockets of this host, too. RFC 1112 §6.1. */
+  private loop(e: number, iface: number, bytes: number, path: number): void {
+    const { output, looped, endpoints } = this;
+    const { target } = output;
+    const isIp6 = !isIp4(target);
+    if (isMulticast(target)) {
+      if (!endpoints.has(e, isIp6 ? EndpointFlag.Loop6 : EndpointFlag.Loop4)) return;
+      if (!this.memberships.isJoined(iface, target)) return;
+    }
+    looped.iface = iface;
+    looped.isIp6 = isIp6;
+    assign(looped.source, this.paths.sourceOf(path));
+    assign(looped.target, target);
+    looped.at = output.at;
+    looped.bytes = bytes;
+    looped.hopLimit = output.hops();
+    looped.trafficClass = endpoints.get(e, isIp6 ? Field.Class6 : Field.Class4);
+    looped.isChecksumKnown = true;
+    this.deliverAll(looped, false);
   }
 
   private deliver(e: number, packet: Packet, flags: number): Drop {
