@@ -4,6 +4,7 @@ import { assert, UsageError } from '../core/assert.ts';
 import type { Slab } from '../core/slab.ts';
 import { StateError, type StateReader, type StateWriter } from '../core/state.ts';
 import { US_PER_S } from '../core/time.ts';
+import { viewOf } from '../wire/bytes.ts';
 import { MAC_BYTES } from '../wire/ethernet.ts';
 import { HOP_LIMIT_DEFAULT, LOOPBACK_IFACE } from './ip.ts';
 import type { Limits } from './limits.ts';
@@ -48,6 +49,9 @@ export class NetworkInterface {
   readonly number: number;
   readonly name: string;
   readonly mac: Uint8Array<ArrayBuffer>;
+  /** The MAC's first 2 bytes and its last 4 as numbers: what frames are written with. */
+  readonly macHigh: number;
+  readonly macLow: number;
   /** What the hardware takes. */
   readonly mtuBytes: number;
   readonly output: Output;
@@ -76,6 +80,8 @@ export class NetworkInterface {
     this.number = number;
     this.name = options.name;
     this.mac = Uint8Array.from(options.mac);
+    this.macHigh = viewOf(this.mac).getUint16(0);
+    this.macLow = viewOf(this.mac).getUint32(2);
     this.mtuBytes = options.mtuBytes;
     this.linkMtuNow = options.mtuBytes;
     this.output = output;
