@@ -108,6 +108,7 @@ export class Autoconf implements AddressVerdicts, AddressMaker, PrefixUser, Rout
     this.multicast = new Multicast(interfaces, limits);
     this.mld = new Mld(shared, interfaces, addresses, frames);
     this.igmp = new Igmp(shared, interfaces, addresses, frames);
+    this.mld.isSilent = (iface) => this.disabled.has(iface);
     this.multicast.onChange6 = this.mld.reporter;
     this.multicast.onChange4 = this.igmp.reporter;
     this.conflicts = new ConflictDetection(shared, interfaces, addresses, frames, this);

@@ -33,6 +33,8 @@ const REPORT_BYTES_MAX = 1280 - ipv6.HEADER_BYTES - 8;
 /** Receives and writes MLD; `reporter` decides. */
 export class Mld implements GroupWire {
   readonly newest = 2;
+  /** Interfaces on which IPv6 was given up and nothing is sent any more: RFC 4862 §5.4.5. */
+  isSilent: (iface: number) => boolean = () => false;
   readonly reporter: GroupReporter;
   private readonly shared: Shared;
   private readonly interfaces: Interfaces;
@@ -151,6 +153,7 @@ export class Mld implements GroupWire {
 
   private sendVersion1(iface: NetworkInterface, type: number, target: Address, group: Address): void {
     const { view } = this.shared;
+    if (this.isSilent(iface.number)) return;
     const at = this.frames.begin6(iface, this.sourceOf(iface), target, VERSION1_BYTES, 1, true);
     if (at === NONE) return;
     view.setUint32(at, type << 24);
@@ -162,6 +165,7 @@ export class Mld implements GroupWire {
 
   private sendBatch(iface: NetworkInterface, records: readonly ReportRecord[], bytes: number): void {
     const { view } = this.shared;
+    if (this.isSilent(iface.number)) return;
     const start = this.frames.begin6(iface, this.sourceOf(iface), ALL_LISTENER_ROUTERS, bytes, 1, true);
     if (start === NONE) return;
     view.setUint32(start, (icmp6.Type.ListenerReport2 << 24) >>> 0);
