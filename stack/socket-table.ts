@@ -1,10 +1,10 @@
 // Handles: what a small number stands for, and which have news, each once and in order.
 
 import type { StateReader, StateWriter } from '../core/state.ts';
-import type { ReadinessListener } from './endpoints.ts';
+import { type Endpoints, Field, type ReadinessListener } from './endpoints.ts';
 import { Errno } from './errno.ts';
 
-/** What a handle is. */
+/** What a handle is: of messages the `Kind` of its endpoint and one more. */
 export const SocketKind = { Free: 0, Stream: 1, Udp: 2, Raw: 3, Echo: 4, Packet: 5 } as const;
 const KIND_MAX = SocketKind.Packet;
 
@@ -124,6 +124,18 @@ export class SocketTable implements ReadinessListener {
     const events = new Int32Array(state.integer(0, this.end));
     state.into(events);
     for (const h of events) this.changed(h);
+  }
+
+  /** After loading: true if every handle of messages has its endpoint, and the endpoint its handle. */
+  fits(endpoints: Endpoints): boolean {
+    for (let h = 0; h < this.end; h++) {
+      const kind = this.kindOf(h);
+      if (kind === SocketKind.Free || kind === SocketKind.Stream) continue;
+      const e = this.indexOf(h);
+      if (e >= endpoints.end || endpoints.get(e, Field.Kind) !== kind - 1 || endpoints.get(e, Field.Handle) !== h)
+        return false;
+    }
+    return true;
   }
 
   private clear(h: number): void {
