@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { StateReader, StateWriter } from '../../core/state.ts';
 import { ANY, ANY4 } from '../../stack/address.ts';
 import { Errno } from '../../stack/errno.ts';
 import { Family, GroupChange, SocketName, SocketOption, SocketType } from '../../stack/sockets.ts';
@@ -283,4 +284,28 @@ test('an event of a closed handle is not told', () => {
   host.sockets.close(h);
   expect(host.sockets.nextEvent()).toBe(-1);
   expect(host.slab.usedBytes).toBe(makeHost().slab.usedBytes);
+});
+
+test('a saved table is the same bytes again after loading, with closed handles, events and a thousand ports in it', () => {
+  const host = makeHost();
+  const { sockets } = host;
+  for (let i = 0; i < 1000; i++) {
+    const h = sockets.socket(i % 3 ? Inet : Inet6, i % 7 ? Datagram : Raw, i % 7 ? 0 : 89);
+    if (i % 7) sockets.bind(h, i % 3 ? A4 : A6, 0);
+    if (i % 5 === 0) arrive(host, B4, A4, 1, 40_000 + i, 'x');
+    if (i % 4 === 0) sockets.close(h - (i % 3));
+  }
+  const save = (which: typeof sockets): Uint8Array => {
+    const state = new StateWriter();
+    which.save(state);
+    return state.finish();
+  };
+  const bytes = save(sockets);
+  const again = makeHost();
+  again.sockets.load(new StateReader(bytes));
+  expect(save(again.sockets)).toEqual(bytes);
+  for (const which of [sockets, again.sockets]) {
+    for (let i = 0; i < 50; i++) which.bind(which.socket(Inet, Datagram), ANY4, 0);
+  }
+  expect(save(again.sockets)).toEqual(save(sockets));
 });
