@@ -33,10 +33,11 @@ export const Mark = {
   ProbeIsCopy: 128, // RFC 8985 §7.1: TLP.is_retrans
   Undoable: 256, // the columns undo… hold what was before the reduction
   Timestamped: 512, // `firstResentUs` holds when the episode's first retransmission was sent
-  AfterTimeout: 1024, // slow start follows a timeout: L = 1 (RFC 3465 §2.3)
+  PartialSeen: 1024, // RFC 6582 §4: the episode's first partial ACK came, so the timer is not restarted any more
   SynLost: 2048, // RFC 6298 §5.7
   Rescued: 4096, // RFC 6675 §4 NextSeg rule (4) was used in this episode
   HasFack: 8192, // `rackFack` holds the highest sequence number acknowledged in any way
+  HasUnsent: 32768, // at the last ACK there was data that could have been sent
   HasRack: 16384, // `rackXmitUs`, `rackEnd` and `rackRttUs` hold a segment
 } as const;
 
@@ -88,14 +89,14 @@ const I32 = [
   'lostBytes',
   'dupBytes',
   'recover',
-  'cwrSeq',
+  'lossRecover',
   'rackEnd',
   'rackFack',
   'rackRound',
   'tlpEnd',
   'frtoNxt',
   'roundEnd',
-  'sackedHigh',
+  'sackedParts',
   'first',
   'last',
   'oldest',
@@ -141,12 +142,12 @@ export class RecoveryTable {
   nxt = new Int32Array(0);
   mss = new Int32Array(0);
   recover = new Int32Array(0);
-  cwrSeq = new Int32Array(0);
+  lossRecover = new Int32Array(0); // RFC 6582's `recover`, which outlives the episode
   // Flight: pipe = nxt - una - sackedBytes - lostBytes - dupBytes.
   sackedBytes = new Int32Array(0);
   lostBytes = new Int32Array(0);
   dupBytes = new Int32Array(0);
-  sackedHigh = new Int32Array(0);
+  sackedParts = new Int32Array(0); // segments that were SACKed
   // Round-trip time, RFC 6298; `lastRttUs` of the newest segment that the last ACK covered, 0 if none.
   srttUs = new Float64Array(0);
   rttvarUs = new Float64Array(0);

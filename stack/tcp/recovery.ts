@@ -1,28 +1,39 @@
 // Loss recovery, congestion control and round-trip times of all TCP connections of a stack.
+//
+// Theory of operation. The core of TCP says what it sent (`sent`, `resent`), what the peer acknowledged (`acked`) and that
+// the timer is due (`fire`); it asks what to retransmit (`nextLost`), how much new data may go (`allowance`) and until when
+// to wait (`deadlineUs`). Nothing here reads or writes a packet.
+//
+//   recovery-table  a row of columns per connection      segments  descriptors of what is outstanding, one pool for all
+//   acknowledgments an ACK, step by step:                transmission  what may be sent, and the account of what was
+//     scoreboard    which descriptors it covers            send-timer  RTO, loss probe or reordering: one timer
+//     rtt           RFC 6298                                tlp         RFC 8985 §7
+//     rack          what is lost, RFC 8985 §6             congestion  new-reno, cubic (with hystart)
+//     frto          was the timeout spurious, RFC 5682    prr         how fast in recovery, RFC 9937
+//     episodes      begin, end and undo of a reduction
+//
+// A descriptor is what one call of `sent` named, up to a super-frame of 64 KiB; SACKs split it where they end, losses where
+// the window ends. With SACK the losses are found by RACK; with `rack: false` by RFC 6675; without SACK by duplicate ACKs
+// (RFC 6582), for which pipe and PRR take the place of window inflation. All of them end in descriptors marked Lost.
+//
+// Without loss every call is O(1) amortized and allocates nothing. State: the columns, nothing else.
 
-import type { StateReader, StateWriter } from '../../core/state.ts';
+import { StateError, type StateReader, type StateWriter } from '../../core/state.ts';
+import { NEVER } from '../../core/time.ts';
 import type { Shared } from '../shared.ts';
-import { Mark, NO_SEGMENT, Option, Phase, RecoveryTable } from './recovery-table.ts';
+import { Acknowledgments } from './acknowledgments.ts';
+import { rescaleCubic } from './cubic.ts';
+import { Episodes } from './episodes.ts';
+import { startHystart } from './hystart.ts';
+import { startRack } from './rack.ts';
+import { Mark, NO_SEGMENT, Option, Phase, RecoveryTable, Timer } from './recovery-table.ts';
 import { backOffRto, RTO_US_AFTER_SYN_LOSS, sampleRtt, startRtt } from './rtt.ts';
-import { Seg, Segments } from './segments.ts';
+import { Scoreboard } from './scoreboard.ts';
+import { Segments } from './segments.ts';
+import { armTimer, restartRto } from './send-timer.ts';
+import { pipeOf, Transmission } from './transmission.ts';
 
-/** What `acked` is told about the segment, as bits. */
-export const AckFlag = {
-  IsData: 1, // it carried data or a FIN, so it is no duplicate ACK
-  WindowChanged: 2, // it changed the send window, so it is no duplicate ACK (RFC 5681 §2)
-  Ece: 4, // RFC 3168: ECN was negotiated and ECE is set, SYN is not
-  HasTimestamp: 8, // `tsecrUs` is valid
-} as const;
-
-/** What `acked` did, as bits. */
-export const AckResult = {
-  Advanced: 1, // new data was acknowledged: free it, `una` moved
-  Duplicate: 2, // a duplicate ACK by RFC 5681 §2 or one that brought new SACK information
-  EnteredRecovery: 4,
-  LeftRecovery: 8, // everything that was outstanding at the loss is acknowledged
-  Undone: 16, // the retransmission was spurious; window and threshold are as before
-  LossFound: 32, // `nextLost` may return something
-} as const;
+export { AckFlag, AckResult } from './acknowledgments.ts';
 
 /** What the core is to do after the send timer. */
 export const Action = {
@@ -46,10 +57,15 @@ export interface StartOptions {
   readonly algorithm: number;
   /** In segments; 0: RFC 6928, 10. */
   readonly initialWindow: number;
+  /** False: losses by RFC 6675 instead of RFC 8985. */
+  readonly rack?: boolean;
 }
 
 /** Segments of the initial window, RFC 6928 §2: min(10·MSS, max(2·MSS, 14600)). */
 const INITIAL_WINDOW_BYTES = 14600;
+
+// Ours.
+const ROWS_MAX = 1 << 20;
 
 export class Recovery {
   /** SACK blocks of the segment that `acked` is called for: `start, end` four times. Written by the core before. */
@@ -62,11 +78,20 @@ export class Recovery {
   private readonly shared: Shared;
   private readonly table = new RecoveryTable();
   private readonly segments: Segments;
+  private readonly board: Scoreboard;
+  private readonly episodes: Episodes;
+  private readonly transmission: Transmission;
+  private readonly acknowledgments: Acknowledgments;
 
   /** @param bounds `segmentsMax`: descriptors of sent ranges of all connections together, besides one for each connection. */
   constructor(shared: Shared, bounds: { readonly segmentsMax: number }) {
     this.shared = shared;
-    this.segments = new Segments(this.table, bounds.segmentsMax);
+    const { table } = this;
+    this.segments = new Segments(table, bounds.segmentsMax);
+    this.board = new Scoreboard(table, this.segments);
+    this.episodes = new Episodes(table, this.segments, this.board);
+    this.transmission = new Transmission(table, this.segments, this.board, this.episodes);
+    this.acknowledgments = new Acknowledgments(table, this.segments, this.board, this.episodes);
   }
 
   /** Makes room for connections 0 … `connections` - 1. */
@@ -84,12 +109,20 @@ export class Recovery {
     table.ssthresh[c] = Infinity;
     table.initialWindow[c] = options.initialWindow;
     table.options[c] =
-      (options.sack ? Option.Sack | Option.Rack : 0) |
+      (options.sack ? Option.Sack : 0) |
+      (options.sack && options.rack !== false ? Option.Rack : 0) |
       (options.timestamps ? Option.Timestamps : 0) |
       (options.ecn ? Option.Ecn : 0) |
       (options.algorithm === Algorithm.Cubic ? Option.Cubic : 0);
     table.cwnd[c] = this.initialCwnd(c);
+    table.recover[c] = (sndNxt - 1) | 0;
+    table.lossRecover[c] = (sndNxt - 1) | 0;
+    table.sentAtUs[c] = this.shared.nowUs;
+    table.ackedAtUs[c] = this.shared.nowUs;
+    table.cubicEpochUs[c] = -1;
     startRtt(table, c);
+    startRack(table, c);
+    startHystart(table, c);
   }
 
   /** Ends connection `c` and frees its descriptors. */
@@ -112,18 +145,12 @@ export class Recovery {
 
   /** New data from `nxt` up to `end` was sent now. A FIN counts one. */
   sent(c: number, end: number): void {
-    const { table } = this;
-    this.segments.append(c, end, this.shared.nowUs);
-    table.nxt[c] = end;
-    if (table.deadlineUs[c] === Infinity) table.deadlineUs[c] = this.shared.nowUs + table.rtoUs[c]!;
+    this.transmission.sent(c, end, this.shared.nowUs);
   }
 
   /** Descriptor `seg`, which came from `nextLost` or `probeSegment`, was retransmitted now, whole. */
   resent(c: number, seg: number): void {
-    const { table, segments } = this;
-    if ((segments.flags[seg]! & Seg.Lost) !== 0) table.lostBytes[c] = table.lostBytes[c]! - segments.bytes(seg);
-    segments.flags[seg] = (segments.flags[seg]! & ~Seg.Lost) | Seg.Resent;
-    segments.stamp(c, seg, this.shared.nowUs);
+    this.transmission.resent(c, seg, this.shared.nowUs);
   }
 
   /**
@@ -131,14 +158,12 @@ export class Recovery {
    * send it whole as one super-frame, or `split` it first. Call `resent` before asking again.
    */
   nextLost(c: number): number {
-    const { segments } = this;
-    const first = this.table.first[c]!;
-    return first !== NO_SEGMENT && (segments.flags[first]! & Seg.Lost) !== 0 ? first : NO_SEGMENT;
+    return this.transmission.nextLost(c);
   }
 
   /** The descriptor that a loss probe retransmits if there is no new data: the last one, at most one segment long; -1 if none is left. */
   probeSegment(c: number): number {
-    return this.table.last[c]!;
+    return this.transmission.probeSegment(c);
   }
 
   /** First sequence number of a descriptor. */
@@ -163,7 +188,7 @@ export class Recovery {
 
   /** Bytes of new data that may be sent now: what window, PRR and limited transmit allow. The core clips it by the peer's window. */
   allowance(c: number): number {
-    return Math.max(0, this.table.cwnd[c]! - this.flight(c));
+    return this.transmission.allowance(c);
   }
 
   /**
@@ -175,19 +200,8 @@ export class Recovery {
    *   timestamp clock's tick of 1 ms.
    * @returns bits of `AckResult`.
    */
-  acked(c: number, ack: number, _flags: number, _tsecrUs: number): number {
-    const { table, segments } = this;
-    this.sackCount = 0;
-    if (((ack - table.una[c]!) | 0) <= 0) return 0;
-    table.una[c] = ack;
-    for (let s = table.first[c]!; s !== NO_SEGMENT; s = table.first[c]!) {
-      if (((segments.end[s]! - ack) | 0) > 0) break;
-      segments.remove(c, s);
-    }
-    const s = table.first[c]!;
-    if (s !== NO_SEGMENT) segments.seq[s] = ack;
-    table.deadlineUs[c] = s === NO_SEGMENT ? Infinity : this.shared.nowUs + table.rtoUs[c]!;
-    return AckResult.Advanced;
+  acked(c: number, ack: number, flags: number, tsecrUs: number): number {
+    return this.acknowledgments.acked(c, ack, flags, tsecrUs, this, this.shared.nowUs);
   }
 
   /** When `fire` is due, for RTO, loss probe or reordering timer; `NEVER` if nothing is in flight. Changes with every call of `sent`, `resent`, `acked`, `fire`. */
@@ -197,14 +211,27 @@ export class Recovery {
 
   /** The deadline passed. Called early it returns `None`. The core counts `backoff(c)` against its limits R1 and R2. */
   fire(c: number): Action {
-    const { table, segments } = this;
-    if (this.shared.nowUs < table.deadlineUs[c]!) return Action.None;
-    backOffRto(table, c);
-    table.deadlineUs[c] = this.shared.nowUs + table.rtoUs[c]!;
-    const first = table.first[c]!;
-    if (first === NO_SEGMENT) return Action.None;
-    segments.flags[first] = segments.flags[first]! | Seg.Lost;
-    return Action.Retransmit;
+    const { table } = this;
+    const { nowUs } = this.shared;
+    if (nowUs < table.deadlineUs[c]!) return Action.None;
+    switch (table.timer[c]) {
+      case Timer.Reorder:
+        return this.acknowledgments.reorderExpired(c, nowUs) ? Action.Retransmit : Action.None;
+      case Timer.Probe:
+        table.set(c, Mark.ProbeDue);
+        restartRto(table, c, nowUs);
+        armTimer(table, c, nowUs, 0);
+        return Action.SendProbe;
+      case Timer.Rto:
+        this.episodes.timeOut(c, nowUs);
+        backOffRto(table, c);
+        restartRto(table, c, nowUs);
+        armTimer(table, c, nowUs, 0);
+        return Action.Retransmit;
+      default:
+        table.deadlineUs[c] = NEVER;
+        return Action.None;
+    }
   }
 
   /**
@@ -217,15 +244,25 @@ export class Recovery {
   }
 
   /** RFC 5681 §4.1: after an idle time longer than the RTO the window is at most the initial window. Call it before new data is sent. */
-  restartIfIdle(_c: number): void {}
+  restartIfIdle(c: number): void {
+    const { table } = this;
+    if (table.una[c] !== table.nxt[c] || this.shared.nowUs - table.sentAtUs[c]! <= table.rtoUs[c]!) return;
+    table.cwnd[c] = Math.min(table.cwnd[c]!, this.initialCwnd(c));
+  }
 
   /** The path's MTU changed: `mss` bytes of data fit a segment from now on. */
   mssChanged(c: number, mss: number): void {
-    this.table.mss[c] = mss;
+    const { table } = this;
+    rescaleCubic(table, c, table.mss[c]! / mss);
+    table.mss[c] = mss;
+    table.cwnd[c] = Math.max(table.cwnd[c]!, mss);
+    table.ssthresh[c] = Math.max(table.ssthresh[c]!, 2 * mss);
   }
 
-  /** Segments of the last size that are too long now are lost by RFC 1191 §6.5 without a sign of congestion: retransmits all that is longer than the mss. */
-  retransmitLonger(_c: number): void {}
+  /** The path's MTU fell, `mssChanged` was called: what is in flight and longer than the mss is to be sent again, which is no congestion (RFC 1191 §6.5). `nextLost` returns it. */
+  retransmitLonger(c: number): void {
+    this.transmission.markLonger(c);
+  }
 
   /** The timeout as it is, backed off. */
   rtoUs(c: number): number {
@@ -252,7 +289,7 @@ export class Recovery {
   }
 
   cwnd(c: number): number {
-    return this.table.cwnd[c]!;
+    return Math.floor(this.table.cwnd[c]!);
   }
 
   /** `Infinity` before the first loss. */
@@ -262,9 +299,7 @@ export class Recovery {
 
   /** Bytes that are thought to be in the network: `pipe` of RFC 6675. */
   flight(c: number): number {
-    const { table } = this;
-    const out = (table.nxt[c]! - table.una[c]!) | 0;
-    return out - table.sackedBytes[c]! - table.lostBytes[c]! - table.dupBytes[c]!;
+    return pipeOf(this.table, c);
   }
 
   /** True in fast recovery and after a timeout, until what was outstanding is acknowledged. */
@@ -273,7 +308,9 @@ export class Recovery {
   }
 
   /** RFC 3168 §6.1.2: a reduction as for a loss, at most once per window of data. `acked` does it by itself for `AckFlag.Ece`. */
-  ecnReaction(_c: number): void {}
+  ecnReaction(c: number): void {
+    this.episodes.reduce(c, (this.table.nxt[c]! - this.table.una[c]!) | 0);
+  }
 
   /** True if the next new data is to carry CWR; then call `cwrSent`. */
   cwrPending(c: number): boolean {
@@ -288,13 +325,30 @@ export class Recovery {
     state.section('stack/tcp-recovery', 1);
     this.table.save(state);
     this.segments.save(state);
+    this.episodes.save(state);
   }
 
   /** Replaces everything. `grow` for the rows that are loaded is done here. */
   load(state: StateReader): void {
     state.section('stack/tcp-recovery', 1);
-    this.table.load(state, 1 << 20);
+    this.table.load(state, ROWS_MAX);
     this.segments.load(state);
+    this.episodes.load(state);
+    for (let c = 0; c < this.table.rows; c++) {
+      if (!this.segments.isSound(c))
+        throw new StateError(`section stack/tcp-recovery: connection ${c} has broken lists`);
+    }
+  }
+
+  /** Totals of all connections: fast recoveries, timeouts, episodes undone, reductions without retransmission. */
+  totals(): { recoveries: number; timeouts: number; undos: number; reductions: number } {
+    const { recoveries, timeouts, undos, reductions } = this.episodes;
+    return { recoveries, timeouts, undos, reductions };
+  }
+
+  /** Descriptors in use, of all connections. */
+  segmentsUsed(): number {
+    return this.segments.used;
   }
 
   private initialCwnd(c: number): number {

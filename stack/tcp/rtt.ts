@@ -32,7 +32,7 @@ export function startRtt(table: RecoveryTable, c: number): void {
  * by the number of samples that a round trip has (RFC 7323 Appendix G). Ends a back-off (RFC 6298 §5, Karn).
  */
 export function sampleRtt(table: RecoveryTable, c: number, rttUs: number): void {
-  const r = rttUs < 1 ? 1 : rttUs;
+  const r = Math.max(1, rttUs);
   const srtt = table.srttUs[c]!;
   if (srtt === 0) {
     table.srttUs[c] = r;

@@ -1,7 +1,7 @@
 // Descriptors of what was sent and is not acknowledged: ranges of sequence numbers, shared by all connections.
 
 import { assert } from '../../core/assert.ts';
-import type { Column, StateReader, StateWriter } from '../../core/state.ts';
+import { type Column, StateError, type StateReader, type StateWriter } from '../../core/state.ts';
 import { NO_SEGMENT, type RecoveryTable } from './recovery-table.ts';
 
 /** Properties of a descriptor. At most one of Sacked and Lost; with neither it is in flight and in the list by time. */
@@ -29,6 +29,7 @@ export class Segments {
   end = new Int32Array(0);
   atUs = new Float64Array(0); // of the last transmission
   flags = new Uint8Array(0);
+  parts = new Int32Array(0); // segments that were SACKed in it
   next = new Int32Array(0);
   prev = new Int32Array(0);
   later = new Int32Array(0);
@@ -65,6 +66,7 @@ export class Segments {
     this.end[s] = end;
     this.atUs[s] = nowUs;
     this.flags[s] = 0;
+    this.parts[s] = 0;
     this.prev[s] = last;
     this.next[s] = NO_SEGMENT;
     if (last === NO_SEGMENT) table.first[c] = s;
@@ -86,6 +88,21 @@ export class Segments {
     if (before === NO_SEGMENT) oldest[c] = s;
     else this.later[before] = s;
     newest[c] = s;
+    this.flags[s] = this.flags[s]! | Seg.Timed;
+  }
+
+  /** Puts `s` into the list by time where it belongs by its own time: after a loss that was none. */
+  restamp(c: number, s: number): void {
+    const { newest, oldest } = this.table;
+    let before = newest[c]!;
+    while (before !== NO_SEGMENT && this.atUs[before]! > this.atUs[s]!) before = this.earlier[before]!;
+    const after = before === NO_SEGMENT ? oldest[c]! : this.later[before]!;
+    this.earlier[s] = before;
+    this.later[s] = after;
+    if (before === NO_SEGMENT) oldest[c] = s;
+    else this.later[before] = s;
+    if (after === NO_SEGMENT) newest[c] = s;
+    else this.earlier[after] = s;
     this.flags[s] = this.flags[s]! | Seg.Timed;
   }
 
@@ -113,6 +130,7 @@ export class Segments {
     this.end[s] = at;
     this.atUs[rest] = this.atUs[s]!;
     this.flags[rest] = this.flags[s]!;
+    this.parts[rest] = 0;
     this.prev[rest] = s;
     this.next[rest] = after;
     this.next[s] = rest;
@@ -129,6 +147,7 @@ export class Segments {
     if (this.atUs[after]! > this.atUs[s]!) this.atUs[s] = this.atUs[after]!;
     this.flags[s] = this.flags[s]! | (this.flags[after]! & Seg.Resent);
     this.end[s] = this.end[after]!;
+    this.parts[s] = this.parts[s]! + this.parts[after]!;
     this.remove(c, after);
   }
 
@@ -169,15 +188,59 @@ export class Segments {
     this.free = state.integer(NO_SEGMENT, this.touched - 1);
     this.resize(this.touched);
     for (const column of this.columns()) state.into(column.subarray(0, this.touched) as Column);
+    if (!this.isFreeSound()) throw new StateError('section stack/tcp-recovery: the free list is broken');
   }
 
-  /** True if `s` is a descriptor in use: for checks of what was loaded. */
-  isUsed(s: number): boolean {
+  /** True if `c`'s lists are whole: for what was loaded. */
+  isSound(c: number): boolean {
+    const { table } = this;
+    let at = table.una[c]!;
+    let before = NO_SEGMENT;
+    let count = 0;
+    let timed = 0;
+    for (let s = table.first[c]!; s !== NO_SEGMENT; s = this.next[s]!) {
+      if (!this.isUsed(s) || this.prev[s] !== before || this.seq[s] !== at || this.bytes(s) <= 0) return false;
+      if (++count > table.segmentCount[c]!) return false;
+      if ((this.flags[s]! & Seg.Timed) !== 0) timed++;
+      before = s;
+      at = this.end[s]!;
+    }
+    if (table.last[c] !== before || at !== table.nxt[c] || count !== table.segmentCount[c]) return false;
+    if (!this.isHint(table.hint[c]!) || !this.isHint(table.lostHint[c]!)) return false;
+    return this.isTimeSound(c, timed);
+  }
+
+  private isTimeSound(c: number, timed: number): boolean {
+    const { table } = this;
+    let before = NO_SEGMENT;
+    let left = timed;
+    for (let s = table.oldest[c]!; s !== NO_SEGMENT; s = this.later[s]!) {
+      if (left-- === 0 || !this.isUsed(s) || (this.flags[s]! & Seg.Timed) === 0 || this.earlier[s] !== before)
+        return false;
+      before = s;
+    }
+    return left === 0 && table.newest[c] === before;
+  }
+
+  private isUsed(s: number): boolean {
     return s >= 0 && s < this.touched && (this.flags[s]! & Seg.Free) === 0;
   }
 
+  private isHint(s: number): boolean {
+    return s === NO_SEGMENT || this.isUsed(s);
+  }
+
+  /** True if the free list holds exactly what is not in use. */
+  private isFreeSound(): boolean {
+    let left = this.touched - this.used;
+    for (let s = this.free; s !== NO_SEGMENT; s = this.next[s]!) {
+      if (left-- === 0 || s < 0 || s >= this.touched || this.flags[s] !== Seg.Free) return false;
+    }
+    return left === 0;
+  }
+
   private columns(): Column[] {
-    return [this.seq, this.end, this.atUs, this.flags, this.next, this.prev, this.later, this.earlier];
+    return [this.seq, this.end, this.atUs, this.flags, this.parts, this.next, this.prev, this.later, this.earlier];
   }
 
   /** Lengthens the last descriptor by new data. */
@@ -218,6 +281,7 @@ export class Segments {
     this.end = grow(this.end, new Int32Array(slots));
     this.atUs = grow(this.atUs, new Float64Array(slots));
     this.flags = grow(this.flags, new Uint8Array(slots));
+    this.parts = grow(this.parts, new Int32Array(slots));
     this.next = grow(this.next, new Int32Array(slots));
     this.prev = grow(this.prev, new Int32Array(slots));
     this.later = grow(this.later, new Int32Array(slots));

@@ -52,7 +52,8 @@ export const Is = {
   CookieAsk: 1 << 26, // RFC 7413: the SYN asks for a cookie, or carries one
   SynData: 1 << 27, // the SYN carried data
   Progress: 1 << 28, // tell the network layer that the path works, at the next poll
-  PeerSaidMss: 1 << 29,
+  Persist: 1 << 29, // the send timer is the persist timer
+  Orphan: 1 << 30, // its user closed it and it goes on
 } as const;
 
 /** Bits of `options`: what the user switched on. A listener's go to its connections. */

@@ -1,128 +1,262 @@
-// TCP: RFC 9293 and what goes with it.
+// TCP, RFC 9293, and what goes with it. Theory of operation.
+//
+// A connection is a number. Everything of it is in columns (table.ts); its bytes are in two rings in the slab (ring.ts), the
+// byte of sequence number s at s modulo the ring's size, so that a retransmission is read, and a piece behind a gap is
+// written, where it belongs. Rings grow as they fill and go when they are empty: an idle connection costs half a kilobyte.
+//
+//   packet ─▶ input.ts ─▶ demux.ts ─▶ input-listen / input-syn-sent / input-synchronized / input-time-wait
+//                                        │ input-ack.ts ─▶ recovery.ts      what is lost, how much may be sent
+//                                        └ input-text.ts ─▶ ring, gaps.ts   in order, or behind a gap
+//   user ───▶ open.ts stream.ts close.ts ─▶ marks the connection
+//   poll ───▶ output.ts ─▶ transmit.ts ─▶ Sender                            for each marked connection, in order
+//   time ───▶ timers.ts                                                     four timers for each connection
+//
+// The input files follow RFC 9293 §3.10.7 step by step; in ESTABLISHED the expected segment takes a short cut (input.ts).
+// ACKs and resets are written at once; data, SYNs and window updates at the next `poll`. TIME-WAIT is a table of its own, so
+// that a connection's slot is free. Half-open connections are bounded; beyond that SYN cookies answer (syn-cookie.ts).
+// Nothing here knows a socket: users have numbers, hear of changes by `nextEvent`, and what they do never blocks.
 
-import { Drop } from '../../core/drop.ts';
+import type { Drop } from '../../core/drop.ts';
 import type { StateReader, StateWriter } from '../../core/state.ts';
-import { NEVER } from '../../core/time.ts';
-import { type Address, ANY } from '../address.ts';
+import { ADDRESS_WORDS, type Address } from '../address.ts';
 import { Errno } from '../errno.ts';
 import type { Paths, Sender, Transport } from '../ip.ts';
 import type { Limits } from '../limits.ts';
 import type { IcmpError, Packet } from '../packet.ts';
 import type { Part, Shared } from '../shared.ts';
-import { State, type TcpOption } from './constants.ts';
+import * as closing from './close.ts';
+import { STATE_NAMES, type State, type TcpOption } from './constants.ts';
+import { Core, type MtuSink } from './core.ts';
+import { takeIcmp } from './icmp.ts';
+import { receivePacket } from './input.ts';
+import * as opening from './open.ts';
+import { pollAll } from './output.ts';
+import { load, save } from './snapshot.ts';
+import { getOption, setOption } from './socket-options.ts';
+import * as stream from './stream.ts';
+import { addressAt, Is, NO_CONNECTION, Opt } from './table.ts';
+import { expireAll } from './timers.ts';
 
 export { How, Ready, ReceiveFlag, SendFlag, STATE_NAMES, State, TcpOption } from './constants.ts';
+export type { MtuSink } from './core.ts';
 
-/** Path MTU discovery's one door back to the network layer: black holes are found here. */
-export interface MtuSink {
-  /** The path from `source` to `target` takes no more than `mtu` bytes. */
-  lowerMtu(source: Address, target: Address, iface: number, mtu: number): void;
+/** A connection as `ss` shows one. For people. */
+export interface TcpInfo {
+  readonly state: string;
+  readonly sendQueueBytes: number;
+  readonly receiveQueueBytes: number;
+  readonly mss: number;
+  readonly srttUs: number;
+  readonly rtoUs: number;
+  readonly cwndBytes: number;
+  readonly ssthreshBytes: number;
+  readonly inFlightBytes: number;
+  readonly sendWindowBytes: number;
+  readonly receiveWindowBytes: number;
+  readonly options: readonly string[];
 }
 
-/** All connections of a stack. */
+/** All connections of a stack. Calls with a connection that nobody has return -EBADF, or nothing. */
 export class Tcp implements Transport, Part {
-  constructor(_shared: Shared, _paths: Paths, _sender: Sender, _limits: Limits, _mtuSink?: MtuSink) {}
+  private readonly core: Core;
+  private readonly localAddress: Address = new Int32Array(ADDRESS_WORDS);
+  private readonly remoteAddress: Address = new Int32Array(ADDRESS_WORDS);
 
-  /** A new connection, or -ENOBUFS. */
-  open(_isIp6: boolean): number {
-    return -Errno.ENOBUFS;
+  constructor(shared: Shared, paths: Paths, sender: Sender, limits: Limits, mtuSink?: MtuSink) {
+    this.core = new Core(shared, paths, sender, limits, mtuSink);
   }
 
-  setOption(_c: number, _option: TcpOption, _value: number): number {
-    return -Errno.ENOPROTOOPT;
+  /** A new connection in CLOSED, of an IPv6 or IPv4 socket; or -ENOBUFS. */
+  open(isIp6: boolean): number {
+    const { core } = this;
+    const c = core.take();
+    if (c === NO_CONNECTION) return -Errno.ENOBUFS;
+    core.set(c, Is.Owned);
+    if (isIp6) core.col.options[c] = core.col.options[c]! | Opt.Ip6;
+    else core.col.local[ADDRESS_WORDS * c + 2] = 0xffff;
+    return c;
   }
 
-  getOption(_c: number, _option: TcpOption): number {
-    return -Errno.ENOPROTOOPT;
+  private isOurs(c: number): boolean {
+    return this.core.table.isUsed(c) && this.core.has(c, Is.Owned);
   }
 
-  bind(_c: number, _local: Address, _port: number, _iface: number): number {
-    return -Errno.EINVAL;
+  /** 0, -EINVAL, -ENOPROTOOPT. */
+  setOption(c: number, option: TcpOption, value: number): number {
+    return this.isOurs(c) ? setOption(this.core, c, option, value) : -Errno.EBADF;
   }
 
-  listen(_c: number, _backlog: number): number {
-    return -Errno.EINVAL;
+  /** The value; -ENOPROTOOPT. */
+  getOption(c: number, option: TcpOption): number {
+    return this.isOurs(c) ? getOption(this.core, c, option) : -Errno.EBADF;
   }
 
-  connect(_c: number, _remote: Address, _port: number, _iface: number): number {
-    return -Errno.EINVAL;
+  /** 0, -EADDRINUSE, -EINVAL. Whether `local` is one of this host's is the caller's to check. Port 0: one is chosen. */
+  bind(c: number, local: Address, port: number, iface: number): number {
+    return this.isOurs(c) ? opening.bind(this.core, c, local, port, iface) : -Errno.EBADF;
   }
 
-  accept(_c: number): number {
-    return -Errno.EAGAIN;
+  /** 0, or why not. */
+  listen(c: number, backlog: number): number {
+    return this.isOurs(c) ? opening.listen(this.core, c, backlog) : -Errno.EBADF;
   }
 
-  send(_c: number, _bytes: Uint8Array, _from: number, _count: number, _flags: number): number {
-    return -Errno.EPIPE;
+  /** -EINPROGRESS, or why not. How it went says `readiness`: Out, or Error with `takeError`. */
+  connect(c: number, remote: Address, port: number, iface: number): number {
+    return this.isOurs(c) ? opening.connect(this.core, c, remote, port, iface) : -Errno.EBADF;
   }
 
-  sendSpace(_c: number): number {
-    return 0;
+  /** A connection that came to listener `c`; -EAGAIN, -EINVAL. */
+  accept(c: number): number {
+    return this.isOurs(c) ? opening.accept(this.core, c) : -Errno.EBADF;
   }
 
-  receive(_c: number, _into: Uint8Array, _from: number, _count: number, _flags: number): number;
-  receive(_packet: Packet): Drop;
-  receive(c: number | Packet, _into?: Uint8Array, _from?: number, _count?: number, _flags?: number): number {
-    return typeof c === 'number' ? -Errno.ENOTCONN : Drop.None;
+  /** Takes up to `count` bytes at `from`, copied: how many; -EAGAIN, -EPIPE, -ENOTCONN, -ENOBUFS, or the connection's error. */
+  send(c: number, bytes: Uint8Array, from: number, count: number, flags: number): number {
+    return this.isOurs(c) ? stream.send(this.core, c, bytes, from, count, flags) : -Errno.EBADF;
   }
 
-  available(_c: number): number {
-    return 0;
+  /** How many bytes `send` would take. */
+  sendSpace(c: number): number {
+    return this.isOurs(c) && this.core.canSend(c) ? stream.space(this.core, c) : 0;
   }
 
-  shutdown(_c: number, _how: number): number {
-    return -Errno.ENOTCONN;
+  /** Copies up to `count` bytes to `from`: how many, 0 at the end; -EAGAIN, -ENOTCONN, or the connection's error. */
+  receive(c: number, into: Uint8Array, from: number, count: number, flags: number): number;
+  /** A segment, RFC 9293 §3.10.7. */
+  receive(packet: Packet): Drop;
+  receive(c: number | Packet, into?: Uint8Array, from = 0, count = 0, flags = 0): number {
+    if (typeof c !== 'number') return receivePacket(this.core, c);
+    return this.isOurs(c) && into !== undefined ? stream.receive(this.core, c, into, from, count, flags) : -Errno.EBADF;
   }
 
-  close(_c: number): void {}
-
-  abort(_c: number): void {}
-
-  takeError(_c: number): number {
-    return 0;
+  /** Bytes that `receive` would give. */
+  available(c: number): number {
+    return this.isOurs(c) ? this.core.available(c) : 0;
   }
 
-  readiness(_c: number): number {
-    return 0;
+  /** Shuts a direction, one of `How`: 0, -ENOTCONN. */
+  shutdown(c: number, how: number): number {
+    return this.isOurs(c) ? closing.shutdown(this.core, c, how) : -Errno.EBADF;
   }
 
-  localOf(_c: number): Address {
-    return ANY;
+  /** The user has `c` no more; TCP ends the connection by itself. */
+  close(c: number): void {
+    if (this.isOurs(c)) closing.close(this.core, c);
   }
 
-  remoteOf(_c: number): Address {
-    return ANY;
+  /** As `close`, with a reset. */
+  abort(c: number): void {
+    if (this.isOurs(c)) closing.abort(this.core, c);
   }
 
-  localPort(_c: number): number {
-    return 0;
+  /** The connection's error, a positive errno, once; 0 if there is none. */
+  takeError(c: number): number {
+    if (!this.isOurs(c)) return 0;
+    const { col } = this.core;
+    const error = col.error[c]!;
+    col.error[c] = 0;
+    return error;
   }
 
-  remotePort(_c: number): number {
-    return 0;
+  /** Bits of `Ready`. */
+  readiness(c: number): number {
+    return this.isOurs(c) ? this.core.readiness(c) : 0;
   }
 
-  stateOf(_c: number): State {
-    return State.Closed;
+  /** The local address; not to be kept. */
+  localOf(c: number): Address {
+    return addressAt(this.core.col.local, c, this.localAddress);
   }
 
+  /** The remote address; not to be kept. */
+  remoteOf(c: number): Address {
+    return addressAt(this.core.col.remote, c, this.remoteAddress);
+  }
+
+  localPort(c: number): number {
+    return this.core.col.localPort[c]!;
+  }
+
+  /** 0 if it was never connected. */
+  remotePort(c: number): number {
+    return this.core.col.remotePort[c]!;
+  }
+
+  /** One of `State`. */
+  stateOf(c: number): State {
+    return this.core.stateOf(c);
+  }
+
+  /** For people. */
+  info(c: number): TcpInfo {
+    const { core } = this;
+    const { col, recovery } = core;
+    const names: [number, string][] = [
+      [Is.Timestamps, 'timestamps'],
+      [Is.Sack, 'sack'],
+      [Is.Scaling, 'window-scale'],
+      [Is.Ecn, 'ecn'],
+    ];
+    return {
+      state: STATE_NAMES[col.state[c]!]!,
+      sendQueueBytes: core.queued(c),
+      receiveQueueBytes: core.available(c),
+      mss: col.mss[c]!,
+      srttUs: recovery.srttUs(c),
+      rtoUs: recovery.rtoUs(c),
+      cwndBytes: recovery.cwnd(c),
+      ssthreshBytes: recovery.ssthresh(c),
+      inFlightBytes: (col.sndNxt[c]! - col.sndUna[c]!) | 0,
+      sendWindowBytes: col.sndWnd[c]!,
+      receiveWindowBytes: Math.max(0, (col.rcvAdv[c]! - col.rcvNxt[c]!) | 0),
+      options: names.filter(([bit]) => core.has(c, bit)).map(([, name]) => name),
+    };
+  }
+
+  /** The next connection whose readiness changed since it was given last, or -1. */
   nextEvent(): number {
-    return -1;
+    return this.core.nextEvent();
   }
 
+  /** Sends what may be sent. True if the output was full and there is more. */
   poll(): boolean {
-    return false;
+    return pollAll(this.core);
   }
 
-  fail(_error: IcmpError): void {}
+  /** An ICMP error about a segment of this host. */
+  fail(error: IcmpError): void {
+    takeIcmp(this.core, error);
+  }
 
   deadlineUs(): number {
-    return NEVER;
+    return Math.min(this.core.wheel.deadlineUs(), this.core.timeWait.deadlineUs());
   }
 
-  expire(): void {}
+  expire(): void {
+    expireAll(this.core);
+  }
 
-  save(_state: StateWriter): void {}
+  /** How long TIME-WAIT lasts from now on, for connections that enter it, in µs: 2MSL, 60 s if nobody says otherwise. */
+  setTimeWaitUs(waitUs: number): void {
+    this.core.timeWait.waitUs = waitUs;
+  }
 
-  load(_state: StateReader): void {}
+  /** Connections in TIME-WAIT. */
+  get timeWaits(): number {
+    return this.core.timeWait.count;
+  }
+
+  /** Connections, those that nobody has any more among them. */
+  get connections(): number {
+    return this.core.table.count;
+  }
+
+  save(state: StateWriter): void {
+    save(this.core, state);
+  }
+
+  load(state: StateReader): void {
+    load(this.core, state);
+  }
 }

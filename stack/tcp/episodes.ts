@@ -1,0 +1,180 @@
+// Episodes of congestion: how they begin, what they do to window and threshold, how they end, and how they are undone.
+
+import type { StateReader, StateWriter } from '../../core/state.ts';
+import { congestionOf, reduceThreshold } from './congestion.ts';
+import type { Delivery } from './delivery.ts';
+import { Frto, startFrto } from './frto.ts';
+import { startPrr } from './prr.ts';
+import { rackTimedOut, settleReordering } from './rack.ts';
+import { Mark, Option, Phase, type RecoveryTable } from './recovery-table.ts';
+import type { Scoreboard } from './scoreboard.ts';
+import { Seg, type Segments } from './segments.ts';
+
+const EPISODE_MARKS = Mark.Rescued | Mark.PartialSeen | Mark.Timestamped;
+
+export class Episodes {
+  /** Totals of all connections. */
+  recoveries = 0;
+  timeouts = 0;
+  undos = 0;
+  reductions = 0; // by ECN, and by losses that a probe repaired
+
+  private readonly table: RecoveryTable;
+  private readonly segments: Segments;
+  private readonly board: Scoreboard;
+
+  constructor(table: RecoveryTable, segments: Segments, board: Scoreboard) {
+    this.table = table;
+    this.segments = segments;
+    this.board = board;
+  }
+
+  /** Fast recovery begins. `out`: FlightSize before the ACK; `flight`: the same without what was SACKed before it. */
+  enterRecovery(c: number, out: number, flight: number): void {
+    const { table } = this;
+    this.recoveries++;
+    if (table.phase[c] === Phase.Open) {
+      this.remember(c);
+      reduceThreshold(table, c, out);
+    } else {
+      table.unset(c, Mark.Undoable); // it was reduced in this window already, for another reason
+    }
+    table.unset(c, EPISODE_MARKS | Mark.Probed | Mark.ProbeDue | Mark.ProbeIsCopy);
+    table.phase[c] = Phase.Recovery;
+    table.recover[c] = table.nxt[c]!;
+    table.lossRecover[c] = table.nxt[c]!;
+    startPrr(table, c, flight);
+    this.askForCwr(c);
+  }
+
+  /** Congestion without anything to retransmit: RFC 3168 §6.1.2, RFC 8985 §7.4. At most once in a window of data. */
+  reduce(c: number, out: number): void {
+    const { table } = this;
+    if (table.phase[c] !== Phase.Open) return;
+    this.reductions++;
+    table.unset(c, Mark.Undoable);
+    reduceThreshold(table, c, out);
+    table.cwnd[c] = Math.min(table.cwnd[c]!, table.ssthresh[c]!);
+    table.phase[c] = Phase.Reduced;
+    table.recover[c] = table.nxt[c]!;
+    this.askForCwr(c);
+  }
+
+  /** The retransmission timer expired: RFC 5681 §3.1 eq. 4 and 5, RFC 6675 §5.1, RFC 8985 §6.3, RFC 9438 §4.8. */
+  timeOut(c: number, nowUs: number): void {
+    const { table, segments } = this;
+    this.timeouts++;
+    const before = table.phase[c]!;
+    if (before < Phase.Recovery) {
+      this.remember(c);
+      if (before === Phase.Reduced) table.unset(c, Mark.Undoable);
+      else reduceThreshold(table, c, (table.nxt[c]! - table.una[c]!) | 0);
+    }
+    congestionOf(table, c).timedOut(table, c);
+    table.unset(c, EPISODE_MARKS | Mark.Probed | Mark.ProbeDue | Mark.ProbeIsCopy);
+    table.set(c, Mark.HeadDue);
+    table.phase[c] = Phase.Loss;
+    table.recover[c] = table.nxt[c]!;
+    table.lossRecover[c] = table.nxt[c]!;
+    table.cwnd[c] = table.mss[c]!;
+    table.dupBytes[c] = 0;
+    table.dupAcks[c] = 0;
+    this.askForCwr(c);
+    // RFC 2018 §8: a first segment that was SACKed and is not acknowledged was dropped by the peer.
+    const isReneged = (segments.flags[table.first[c]!]! & Seg.Sacked) !== 0;
+    if (isReneged) this.board.forgetSacks(c);
+    if (isReneged || !table.can(c, Option.Rack)) this.board.markAllLost(c);
+    else rackTimedOut(table, segments, c, nowUs);
+    if (before < Phase.Recovery && !isReneged) startFrto(table, c);
+    else table.frto[c] = Frto.None;
+  }
+
+  /** Ends the episode if all that was outstanding at its beginning is acknowledged. Returns true if it was a recovery. */
+  leave(c: number): boolean {
+    const { table } = this;
+    const phase = table.phase[c]!;
+    if (phase === Phase.Open || ((table.una[c]! - table.recover[c]!) | 0) < 0) return false;
+    table.phase[c] = Phase.Open;
+    table.frto[c] = Frto.None;
+    table.unset(c, Mark.HeadDue);
+    if (phase === Phase.Reduced) return false;
+    if (phase === Phase.Recovery) table.cwnd[c] = table.ssthresh[c]!; // RFC 9937 §6.3
+    table.dupBytes[c] = 0;
+    settleReordering(table, c);
+    return true;
+  }
+
+  /** RFC 3522: the ACK answers the original, not the first retransmission. */
+  isEchoOfOriginal(c: number, delivery: Delivery): boolean {
+    const { table } = this;
+    const marks = Mark.Undoable | Mark.Timestamped;
+    return (table.state[c]! & marks) === marks && delivery.echoesBefore(table.firstResentUs[c]!);
+  }
+
+  /** RFC 3708: true if every retransmission of the episode turned out to be a duplicate, by the DSACK of this ACK. */
+  isAllDuplicate(c: number, delivery: Delivery): boolean {
+    const { table } = this;
+    if (delivery.dsackBytes === 0 || !table.has(c, Mark.Undoable) || table.undoBytes[c] === 0) return false;
+    table.undoBytes[c] = Math.max(0, table.undoBytes[c]! - delivery.dsackBytes);
+    return table.undoBytes[c] === 0;
+  }
+
+  /** The episode was about nothing: window, threshold and CUBIC's state are as before it (RFC 4015 §4, RFC 9438 §4.9). */
+  undo(c: number): void {
+    const { table } = this;
+    this.undos++;
+    table.cwnd[c] = Math.max(table.cwnd[c]!, table.undoCwnd[c]!);
+    table.ssthresh[c] = table.undoSsthresh[c]!;
+    table.cubicMax[c] = table.undoCubicMax[c]!;
+    table.cubicPrior[c] = table.undoCubicPrior[c]!;
+    table.cubicKUs[c] = table.undoCubicKUs[c]!;
+    table.cubicEpochUs[c] = table.undoCubicEpochUs[c]!;
+    table.cubicOrigin[c] = table.undoCubicOrigin[c]!;
+    table.cubicReno[c] = table.undoCubicReno[c]!;
+    if (table.phase[c]! >= Phase.Recovery) settleReordering(table, c);
+    this.board.forgetLosses(c);
+    table.phase[c] = Phase.Open;
+    table.frto[c] = Frto.None;
+    table.dupBytes[c] = 0;
+    table.unset(c, Mark.Undoable | Mark.HeadDue | Mark.Timestamped);
+  }
+
+  /** A descriptor of `bytes` bytes was retransmitted in the episode. */
+  noteResent(c: number, bytes: number, nowUs: number): void {
+    const { table } = this;
+    if (!table.has(c, Mark.Undoable)) return;
+    table.undoBytes[c] = table.undoBytes[c]! + bytes;
+    if (table.has(c, Mark.Timestamped)) return;
+    table.firstResentUs[c] = nowUs;
+    table.set(c, Mark.Timestamped);
+  }
+
+  save(state: StateWriter): void {
+    state.number(this.recoveries).number(this.timeouts).number(this.undos).number(this.reductions);
+  }
+
+  load(state: StateReader): void {
+    this.recoveries = state.number();
+    this.timeouts = state.number();
+    this.undos = state.number();
+    this.reductions = state.number();
+  }
+
+  private remember(c: number): void {
+    const { table } = this;
+    table.undoCwnd[c] = table.cwnd[c]!;
+    table.undoSsthresh[c] = table.ssthresh[c]!;
+    table.undoCubicMax[c] = table.cubicMax[c]!;
+    table.undoCubicPrior[c] = table.cubicPrior[c]!;
+    table.undoCubicKUs[c] = table.cubicKUs[c]!;
+    table.undoCubicEpochUs[c] = table.cubicEpochUs[c]!;
+    table.undoCubicOrigin[c] = table.cubicOrigin[c]!;
+    table.undoCubicReno[c] = table.cubicReno[c]!;
+    table.undoBytes[c] = 0;
+    table.set(c, Mark.Undoable);
+  }
+
+  private askForCwr(c: number): void {
+    if (this.table.can(c, Option.Ecn)) this.table.set(c, Mark.CwrPending);
+  }
+}

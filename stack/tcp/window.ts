@@ -1,0 +1,80 @@
+// The receive window: how much we announce, and never less than before. RFC 9293 §3.8.6, RFC 7323 §2.
+
+import { State } from './constants.ts';
+import type { Core } from './core.ts';
+import { Is } from './table.ts';
+
+const WINDOW_MAX = 65535;
+
+/** The shift for a buffer that may grow to `bytes`, RFC 7323 §2.2: 0 … 14. */
+export function scaleFor(bytes: number): number {
+  let shift = 0;
+  while (shift < 14 && bytes >>> shift > WINDOW_MAX) shift++;
+  return shift;
+}
+
+/** Bytes that are announced and not yet used: RCV.WND. */
+export const receiveWindow = (core: Core, c: number): number => {
+  const wnd = (core.col.rcvAdv[c]! - core.col.rcvNxt[c]!) | 0;
+  return wnd > 0 ? wnd : 0;
+};
+
+/** Bytes that the receive buffer has room for behind RCV.NXT. */
+function space(core: Core, c: number): number {
+  const { col } = core;
+  if (core.has(c, Is.ReadShut)) return col.rcvMax[c]!;
+  return Math.max(0, col.rcvMax[c]! - core.available(c));
+}
+
+/** RFC 9293 §3.8.6.2.2: how far the right edge may move, 0 while it would be less than half the buffer and less than a segment. */
+function step(core: Core, c: number): number {
+  const { col } = core;
+  const edge = (col.rcvNxt[c]! + space(core, c)) | 0;
+  const more = (edge - col.rcvAdv[c]!) | 0;
+  return more >= Math.min(col.rcvMax[c]! >> 1, col.ourMss[c]!) ? more : 0;
+}
+
+/**
+ * Moves the right edge and returns what stands in the header. The edge is never drawn back: a shift rounds up what was
+ * announced before; bytes beyond the buffer are then trimmed as they come, which only the last few of a window can be.
+ */
+export function announce(core: Core, c: number): number {
+  const { col } = core;
+  const state = col.state[c]!;
+  if (state === State.SynSent || state === State.SynReceived) return announceFirst(core, c);
+  const shift = col.rcvWs[c]!;
+  const more = step(core, c);
+  if (more > 0) {
+    const wanted = (col.rcvAdv[c]! + more - col.rcvNxt[c]!) | 0;
+    const window = Math.min(WINDOW_MAX, wanted >>> shift);
+    const edge = (col.rcvNxt[c]! + (window << shift)) | 0;
+    if (((edge - col.rcvAdv[c]!) | 0) >= 0) {
+      col.rcvAdv[c] = edge;
+      return window;
+    }
+  }
+  const kept = receiveWindow(core, c);
+  const window = Math.min(WINDOW_MAX, (kept + (1 << shift) - 1) >>> shift);
+  if (kept > 0) col.rcvAdv[c] = (col.rcvNxt[c]! + (window << shift)) | 0;
+  return window;
+}
+
+/** RFC 7323 §2.2: not scaled in a SYN, whatever was agreed on. */
+function announceFirst(core: Core, c: number): number {
+  const { col } = core;
+  const window = Math.min(WINDOW_MAX, space(core, c));
+  const edge = (col.rcvNxt[c]! + window) | 0;
+  if (((edge - col.rcvAdv[c]!) | 0) > 0) col.rcvAdv[c] = edge;
+  return window;
+}
+
+/** True if the user read so much that the peer should hear of it: a segment or half the buffer, RFC 9293 §3.8.6.2.2. */
+export function isUpdateDue(core: Core, c: number): boolean {
+  const { col } = core;
+  const edge = (col.rcvNxt[c]! + space(core, c)) | 0;
+  const more = (edge - col.rcvAdv[c]!) | 0;
+  const mss = col.ourMss[c]!;
+  if (more < Math.min(col.rcvMax[c]! >> 1, mss)) return false;
+  // A window that is open can wait for the next ACK of data.
+  return receiveWindow(core, c) < 2 * mss || more >= Math.max(2 * mss, col.rcvMax[c]! >> 2);
+}
