@@ -1,9 +1,11 @@
 // Endpoints by port or protocol: a hash table whose chains go through the rows themselves, the newest first.
 
+import type { StateReader, StateWriter } from '../core/state.ts';
 import type { Endpoints } from './endpoints.ts';
 import { Field } from './endpoints.ts';
 
 const BUCKETS_FIRST = 64;
+const ORDER_MAX = 2 ** 31 - 1;
 const LOAD_MAX = 2; // endpoints a bucket before the buckets double
 
 /** Chains of the endpoints of one kind by the value of one column, which stays as it is while they are in. */
@@ -33,6 +35,7 @@ export class EndpointChains {
   }
 
   add(e: number): void {
+    if (this.order === ORDER_MAX) this.renumber();
     this.endpoints.set(e, Field.Order, this.order++);
     this.link(e);
     this.count++;
@@ -57,16 +60,20 @@ export class EndpointChains {
     this.count--;
   }
 
+  save(state: StateWriter): void {
+    state.number(this.order);
+  }
+
   /** Builds the chains again from rows that were loaded. `isIn` says which of the kind were in. */
-  rebuild(isIn: (e: number) => boolean): void {
+  load(state: StateReader, isIn: (e: number) => boolean): void {
     const { endpoints } = this;
-    const rows: number[] = [];
-    for (let e = 0; e < endpoints.end; e++) if (endpoints.get(e, Field.Kind) === this.kind && isIn(e)) rows.push(e);
-    rows.sort((a, b) => endpoints.get(a, Field.Order) - endpoints.get(b, Field.Order));
+    this.order = state.integer(0, ORDER_MAX);
+    let buckets = BUCKETS_FIRST;
     this.count = 0;
-    this.order = 0;
-    this.heads.fill(-1);
-    for (const e of rows) this.add(e);
+    for (let e = 0; e < endpoints.end; e++) if (endpoints.get(e, Field.Kind) === this.kind && isIn(e)) this.count++;
+    while (this.count > LOAD_MAX * buckets) buckets *= 2;
+    this.heads = new Int32Array(buckets);
+    this.relink();
   }
 
   private match(from: number, key: number): number {
@@ -81,16 +88,27 @@ export class EndpointChains {
     this.heads[bucket] = e;
   }
 
-  /** Puts all endpoints into the new buckets, each chain in the old order. */
-  private relink(): void {
+  /** Gives the orders 0 … again, before the numbers of a row end. */
+  private renumber(): void {
+    const rows = this.rows();
+    this.order = 0;
+    for (const e of rows) this.endpoints.set(e, Field.Order, this.order++);
+  }
+
+  /** Those that are in, the oldest first. */
+  private rows(): number[] {
     const { endpoints } = this;
     const rows: number[] = [];
-    this.heads.fill(-1);
     for (let e = 0; e < endpoints.end; e++) {
       if (endpoints.get(e, Field.Kind) === this.kind && this.isLinked(e)) rows.push(e);
     }
-    rows.sort((a, b) => endpoints.get(a, Field.Order) - endpoints.get(b, Field.Order));
-    for (const e of rows) this.link(e);
+    return rows.sort((a, b) => endpoints.get(a, Field.Order) - endpoints.get(b, Field.Order));
+  }
+
+  /** Puts all endpoints into the new buckets, each chain in the old order. */
+  private relink(): void {
+    this.heads.fill(-1);
+    for (const e of this.rows()) this.link(e);
   }
 
   private isLinked(e: number): boolean {

@@ -105,6 +105,7 @@ export class Endpoints {
   private words = new Int32Array(ROWS_FIRST * ROW_WORDS);
   private readonly listener: ReadinessListener;
   private blocked = 0;
+  private lowest = 0; // no free row is below
 
   constructor(shared: Shared, limits: Limits, listener: ReadinessListener) {
     this.shared = shared;
@@ -142,6 +143,7 @@ export class Endpoints {
     this.queues.clear(e);
     this.errors.clear(e);
     this.set(e, Field.Kind, Kind.Free);
+    if (e < this.lowest) this.lowest = e;
     while (this.end > 0 && this.get(this.end - 1, Field.Kind) === Kind.Free) this.end--;
   }
 
@@ -269,7 +271,10 @@ export class Endpoints {
   }
 
   save(state: StateWriter): void {
-    state.number(this.end).column(this.words.slice(0, this.end * ROW_WORDS));
+    const words = this.words.slice(0, this.end * ROW_WORDS);
+    // Chains are built again from the order, whatever the number of buckets was.
+    for (let e = 0; e < this.end; e++) words[e * ROW_WORDS + Field.Next] = -1;
+    state.number(this.end).column(words);
     this.queues.save(state, this.end);
     this.errors.save(state, this.end);
   }
@@ -289,6 +294,7 @@ export class Endpoints {
     this.queues.load(state, this.end);
     this.errors.load(state, this.end);
     this.blocked = 0;
+    this.lowest = 0;
     for (let e = 0; e < this.end; e++) {
       this.set(e, Field.Next, -1);
       if (this.get(e, Field.Kind) !== Kind.Free && this.has(e, EndpointFlag.Blocked)) this.blocked++;
@@ -304,8 +310,9 @@ export class Endpoints {
 
   /** The lowest free row. */
   private free(): number {
-    let e = 0;
+    let e = this.lowest;
     while (e < this.end && this.get(e, Field.Kind) !== Kind.Free) e++;
+    this.lowest = e;
     if (e >= this.limits.socketsMax) return -Errno.ENOBUFS;
     if (e === this.end) this.end++;
     if (this.end * ROW_WORDS > this.words.length) {

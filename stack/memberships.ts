@@ -116,7 +116,7 @@ export class Memberships {
     const count = state.integer(0, this.limits.groupsMax);
     this.list = [];
     for (let i = 0; i < count; i++) {
-      const e = state.integer(0, this.limits.socketsMax - 1);
+      const e = state.integer(0, this.endpoints.end - 1);
       const iface = state.integer(0, this.limits.interfacesMax);
       const isExclude = state.boolean();
       const sources: Address[] = [];

@@ -125,12 +125,13 @@ export class PacketSockets {
 
   save(state: StateWriter): void {
     state.section('stack/packet-sockets', 1);
+    this.chains.save(state);
   }
 
   /** After the endpoints were loaded. */
   load(state: StateReader): void {
     state.section('stack/packet-sockets', 1);
-    this.chains.rebuild(() => true);
+    this.chains.load(state, () => true);
   }
 
   private deliver(protocol: number, iface: number, at: number, length: number): void {

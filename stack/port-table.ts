@@ -102,11 +102,12 @@ export class PortTable {
 
   save(state: StateWriter): void {
     this.random.save(state);
+    this.chains.save(state);
   }
 
   load(state: StateReader): void {
     this.random.load(state);
-    this.chains.rebuild((e) => this.endpoints.has(e, EndpointFlag.Bound));
+    this.chains.load(state, (e) => this.endpoints.has(e, EndpointFlag.Bound));
   }
 
   private enter(e: number, port: number): void {

@@ -121,12 +121,13 @@ export class Raw implements RawListener {
 
   save(state: StateWriter): void {
     state.section('stack/raw', 1);
+    this.chains.save(state);
   }
 
   /** After the endpoints were loaded. */
   load(state: StateReader): void {
     state.section('stack/raw', 1);
-    this.chains.rebuild(() => true);
+    this.chains.load(state, () => true);
   }
 
   /**

@@ -1,10 +1,10 @@
 // Handles: what a small number stands for, and which have news, each once and in order.
 
 import type { StateReader, StateWriter } from '../core/state.ts';
-import type { ReadinessListener } from './endpoints.ts';
+import { type Endpoints, Field, type ReadinessListener } from './endpoints.ts';
 import { Errno } from './errno.ts';
 
-/** What a handle is. */
+/** What a handle is: of messages the `Kind` of its endpoint and one more. */
 export const SocketKind = { Free: 0, Stream: 1, Udp: 2, Raw: 3, Echo: 4, Packet: 5 } as const;
 const KIND_MAX = SocketKind.Packet;
 
@@ -74,8 +74,12 @@ export class SocketTable implements ReadinessListener {
   }
 
   changed(h: number): void {
+    if (this.kindOf(h) !== SocketKind.Free) this.enqueue(h);
+  }
+
+  private enqueue(h: number): void {
     const row = h * COLUMNS;
-    if (this.kindOf(h) === SocketKind.Free || this.words[row + QUEUED] === 1) return;
+    if (this.words[row + QUEUED] === 1) return;
     this.words[row + QUEUED] = 1;
     this.words[row + NEXT] = -1;
     if (this.last >= 0) this.words[this.last * COLUMNS + NEXT] = h;
@@ -99,22 +103,27 @@ export class SocketTable implements ReadinessListener {
     const events = new Int32Array(this.end);
     let count = 0;
     for (let h = this.first; h >= 0; h = this.words[h * COLUMNS + NEXT]!) events[count++] = h;
-    state.number(this.end).column(this.words.slice(0, this.end * COLUMNS));
+    const rows = new Int32Array(2 * this.end);
+    for (let h = 0; h < this.end; h++) {
+      rows[2 * h] = this.kindOf(h);
+      rows[2 * h + 1] = rows[2 * h] === SocketKind.Free ? 0 : this.indexOf(h);
+    }
+    state.number(this.end).column(rows);
     state.number(count).column(events.slice(0, count));
   }
 
   load(state: StateReader): void {
     this.end = state.integer(0, this.max);
-    const words = new Int32Array(this.end * COLUMNS);
-    state.into(words);
+    const saved = new Int32Array(2 * this.end);
+    state.into(saved);
     let rows = ROWS_FIRST;
     while (rows < this.end) rows *= 2;
     this.words = new Int32Array(rows * COLUMNS);
     this.handles.fill(-1);
     for (let h = 0; h < this.end; h++) {
       this.clear(h);
-      const kind = Math.min(KIND_MAX, Math.max(0, words[h * COLUMNS + KIND]!));
-      const index = Math.min(INDEX_MAX, Math.max(0, words[h * COLUMNS + INDEX]!));
+      const kind = Math.min(KIND_MAX, Math.max(0, saved[2 * h]!));
+      const index = Math.min(INDEX_MAX, Math.max(0, saved[2 * h + 1]!));
       this.words[h * COLUMNS + KIND] = kind;
       this.words[h * COLUMNS + INDEX] = index;
       if (kind === SocketKind.Stream) this.own(index, h);
@@ -123,7 +132,19 @@ export class SocketTable implements ReadinessListener {
     this.first = this.last = -1;
     const events = new Int32Array(state.integer(0, this.end));
     state.into(events);
-    for (const h of events) this.changed(h);
+    for (const h of events) if (h >= 0 && h < this.end) this.enqueue(h);
+  }
+
+  /** After loading: true if every handle of messages has its endpoint, and the endpoint its handle. */
+  fits(endpoints: Endpoints): boolean {
+    for (let h = 0; h < this.end; h++) {
+      const kind = this.kindOf(h);
+      if (kind === SocketKind.Free || kind === SocketKind.Stream) continue;
+      const e = this.indexOf(h);
+      if (e >= endpoints.end || endpoints.get(e, Field.Kind) !== kind - 1 || endpoints.get(e, Field.Handle) !== h)
+        return false;
+    }
+    return true;
   }
 
   private clear(h: number): void {

@@ -6,7 +6,7 @@
 // received message is in `message` until the next call. A call only changes state or sends a message; whoever drives the
 // stack polls it afterwards, and then asks `nextEvent` for the handles whose `poll` may have changed.
 
-import type { StateReader, StateWriter } from '../core/state.ts';
+import { StateError, type StateReader, type StateWriter } from '../core/state.ts';
 import type { Address } from './address.ts';
 import { ANY, ANY4, assign, isIp4 } from './address.ts';
 import { Datagram } from './datagram-queue.ts';
@@ -453,6 +453,7 @@ export class Sockets {
     state.section('stack/sockets', 1);
     this.table.load(state);
     this.endpoints.load(state);
+    if (!this.table.fits(this.endpoints)) throw new StateError('a socket of a snapshot has no endpoint');
     this.memberships.load(state);
     this.udp.load(state);
     this.raw.load(state);
