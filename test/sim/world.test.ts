@@ -32,6 +32,7 @@ import {
   Trace,
   World,
 } from '../../sim/sim.ts';
+import { viewOf } from '../../wire/bytes.ts';
 import { writeGso, writeNeedsChecksum } from '../../wire/offload.ts';
 import { PcapngReader } from '../../wire/pcapng.ts';
 import { partialFrame } from '../kit/frames.ts';
@@ -272,6 +273,9 @@ test('the hash is FNV-1a with 64 bits', () => {
     const fnv = new Fnv64();
     for (const letter of text) fnv.byte(letter.charCodeAt(0));
     expect(fnv.toString()).toBe(expected);
+    const whole = new Fnv64();
+    whole.bytes(viewOf(new TextEncoder().encode(text)), 0, text.length);
+    expect(whole.toString()).toBe(expected);
   }
 });
 
