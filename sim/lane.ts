@@ -171,7 +171,8 @@ export class Lane implements Actor {
       this.lose(at, length, Fate.Down, nowUs);
       return;
     }
-    if (offload === PLAIN && length > this.shape.frameBytesMax) {
+    const isSuper = offload !== PLAIN && host.offloader.isSuper(offload);
+    if (!isSuper && length > this.shape.frameBytesMax) {
       this.lose(at, length, Fate.TooLong, nowUs);
       return;
     }

@@ -33,6 +33,7 @@ export type { GilbertElliott, Impairments } from './impairment.ts';
 export type { LaneCounts } from './lane.ts';
 export type { LaneOptions, Link, LinkOptions } from './link.ts';
 export { checksumChecker, hopLimitChecker, ipv4IdChecker, resetRateChecker } from './packet-checkers.ts';
+export { parseScript, type Script, ScriptError } from './packet-script.ts';
 export { Pair, type PairOptions } from './pair.ts';
 export {
   between,
@@ -50,6 +51,8 @@ export {
   split,
   type Verdict,
 } from './rules.ts';
+export { type ScriptEnds, scriptByte } from './script-frame.ts';
+export { runScript, ScriptFailure, type ScriptHost, scriptEnds } from './script-runner.ts';
 export { packetIn, type Segment, segmentIn, sequenceBytes } from './segment.ts';
 export { type End, Fate, type Hop, type Observer, opposite, type SimPort } from './sim-port.ts';
 export { Purpose, streamOf } from './stream.ts';

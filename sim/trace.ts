@@ -24,7 +24,15 @@ export class Fnv64 {
   }
 
   bytes(view: DataView, at: number, length: number): void {
-    for (let p = at; p < at + length; p++) this.byte(view.getUint8(p));
+    let { high, low } = this; // as `byte`, without a store for each
+    for (let p = at; p < at + length; p++) {
+      const mixed = (low ^ view.getUint8(p)) >>> 0;
+      const product = mixed * PRIME_LOW;
+      high = (Math.imul(high, PRIME_LOW) + Math.floor(product / TWO_32) + (mixed << 8)) >>> 0;
+      low = product >>> 0;
+    }
+    this.high = high;
+    this.low = low;
   }
 
   /** 16 hexadecimal digits. */
