@@ -100,7 +100,7 @@ export class ConflictDetection {
   heard(iface: NetworkInterface, sender: number, target: number, isRequest: boolean, isForeign: boolean): boolean {
     if (!isForeign) return true;
     let isFine = true;
-    for (const a of [...this.addresses.ids()]) {
+    for (const a of this.addresses.ids()) {
       if (this.addresses.ifaceOf(a) !== iface.number) continue;
       const address = this.addresses.addressOf(a);
       if (!isIp4(address)) continue;

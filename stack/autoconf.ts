@@ -180,7 +180,10 @@ export class Autoconf implements AddressVerdicts, AddressMaker, PrefixUser, Rout
       return 0;
     }
     const a = this.slaac.addLinkLocal(iface, kindOf(options));
-    return a === -Errno.EADDRINUSE ? 0 : Math.min(a, 0);
+    if (a !== -Errno.EADDRINUSE) return Math.min(a, 0);
+    // Started again, as after the link was down: RFC 4861 §6.3.7 asks anew.
+    if (options.routerSolicitations && !iface.forwards6) this.solicitor.start(number);
+    return 0;
   }
 
   /** Ends it: what was configured by itself is removed, what others added stays. */

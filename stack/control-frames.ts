@@ -139,7 +139,7 @@ export class ControlFrames {
     to: Uint8Array,
   ): void {
     const { view } = this;
-    const at = iface.output.reserve(ethernet.FRAME_BYTES_MIN);
+    const at = iface.isUp ? iface.output.reserve(ethernet.FRAME_BYTES_MIN) : NONE;
     if (at === NONE) return;
     ethernet.writeHeader(view, at, to, iface.mac, EtherType.Arp);
     const packet = at + ethernet.HEADER_BYTES;
@@ -154,7 +154,7 @@ export class ControlFrames {
   }
 
   private reserve(iface: NetworkInterface, bytes: number, target: Address, etherType: number): number {
-    const at = iface.output.reserve(bytes);
+    const at = iface.isUp ? iface.output.reserve(bytes) : NONE;
     this.frameAt = at;
     if (at === NONE) return NONE;
     this.iface = iface;

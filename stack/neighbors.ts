@@ -52,6 +52,11 @@ export class Neighbors {
   solicitor6: Solicitor | undefined;
   /** Told of every frame that cannot be delivered; the frame is in the slab during the call. */
   onUnreachable: ((iface: number, frameAt: number, frameBytes: number) => void) | undefined;
+  /**
+   * A neighbour does not answer any more, or one that was not known or did not answer has a hardware address now: whoever
+   * remembers ways by it looks again. RFC 4861 §7.3.3.
+   */
+  onReachability: ((iface: number, address: Address, isUsable: boolean) => void) | undefined;
   /** A neighbour that was a router says that it is none any more: RFC 4861 §7.2.5. One that is silent stays a router. */
   onRouterGone: ((iface: number, address: Address) => void) | undefined;
   private readonly shared: Shared;
@@ -141,6 +146,10 @@ export class Neighbors {
     const result = this.held.push(n, at, bytes, offload);
     if (result !== Drop.None) return result;
     const { table } = this;
+    if (this.isUsable(n)) {
+      this.release(n);
+      return Drop.None;
+    }
     const state = table.state[n]!;
     const isIdle = state === NeighborState.Failed || table.probes[n] === 0;
     if (!isIdle) return Drop.None;
@@ -173,10 +182,11 @@ export class Neighbors {
     }
     const state = this.table.state[n]!;
     if (state === NeighborState.Permanent) return n;
-    if (this.isUsable(n) && this.hasMac(n, macAt)) return n;
+    const wasUsable = this.isUsable(n);
+    if (wasUsable && this.hasMac(n, macAt)) return n;
     this.readMac(n, macAt);
     this.becomeStale(n);
-    this.release(n);
+    if (!wasUsable) this.resolved(n);
     return n;
   }
 
@@ -194,7 +204,7 @@ export class Neighbors {
       if (isSolicited) this.reached(n);
       else this.becomeStale(n);
       this.setRouter(n, isRouter);
-      this.release(n);
+      this.resolved(n);
       return;
     }
     const differs = macAt !== 0 && !this.hasMac(n, macAt);
@@ -219,9 +229,10 @@ export class Neighbors {
   /** A neighbour's answer to an ARP request of ours: it is reachable with this hardware address. */
   answered(n: number, macAt: number): void {
     if (this.table.state[n] === NeighborState.Permanent) return;
-    if (!this.isUsable(n) || !this.hasMac(n, macAt)) this.readMac(n, macAt);
+    const wasUsable = this.isUsable(n);
+    if (!wasUsable || !this.hasMac(n, macAt)) this.readMac(n, macAt);
     this.reached(n);
-    this.release(n);
+    if (!wasUsable) this.resolved(n);
   }
 
   /** True if it was asked within the retransmission time, so that an answer is expected. */
@@ -370,6 +381,13 @@ export class Neighbors {
     this.table.probes[n] = 0;
     this.table.mac.fill(0, n * MAC_BYTES, (n + 1) * MAC_BYTES);
     this.refuseHeld(n);
+    this.tellReachability(n, false);
+  }
+
+  private tellReachability(n: number, isUsable: boolean): void {
+    if (!this.onReachability) return;
+    this.table.readAddress(n, this.address);
+    this.onReachability(this.table.iface[n]!, this.address, isUsable);
   }
 
   private tellRouterGone(n: number): void {
@@ -385,6 +403,11 @@ export class Neighbors {
       this.onUnreachable?.(iface, at, bytes);
       this.held.shift(n);
     }
+  }
+
+  private resolved(n: number): void {
+    this.release(n);
+    this.tellReachability(n, true);
   }
 
   private release(n: number): void {

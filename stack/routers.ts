@@ -23,6 +23,12 @@ import { loadAddress } from './source-set.ts';
 const REACHABLE_US_MAX = 3600 * US_PER_S;
 /** RFC 4861 §6.3.4: the reachable time is drawn anew every few hours. */
 const REDRAW_US = 2 * 3600 * US_PER_S;
+/**
+ * Deviates from RFC 4861 §6.3.4: shorter times than these are taken as these, because anybody on the link could make us
+ * flood it with solicitations.
+ */
+const REACHABLE_US_MIN = 100 * US_PER_MS;
+const RETRANS_US_MIN = 10 * US_PER_MS;
 const INFINITE = 0xffffffff;
 /** Metric of what routers advertise, behind anything set by hand. */
 const METRIC = 1024;
@@ -186,8 +192,8 @@ export class Routers {
   private setVariables(iface: NetworkInterface, at: number, options: NdpOptions): void {
     const { view } = this.shared;
     const hopLimit = view.getUint8(at + 4);
-    const reachableUs = Math.min(REACHABLE_US_MAX, view.getUint32(at + 8) * US_PER_MS);
-    const retransUs = Math.min(REACHABLE_US_MAX, view.getUint32(at + 12) * US_PER_MS);
+    const reachableUs = within(view.getUint32(at + 8), REACHABLE_US_MIN);
+    const retransUs = within(view.getUint32(at + 12), RETRANS_US_MIN);
     if (hopLimit !== 0) iface.curHopLimit = hopLimit;
     if (retransUs !== 0) iface.retransUs = retransUs;
     if (reachableUs !== 0 && reachableUs !== iface.baseReachableUs) {
@@ -301,6 +307,10 @@ export class Routers {
     this.routes.add({ prefix, bits, gateway, iface, metric: METRIC, origin, preference, expiresUs });
   }
 }
+
+/** Milliseconds of an advertisement as µs, within bounds; 0 stays 0. */
+const within = (ms: number, usMin: number): number =>
+  ms === 0 ? 0 : Math.min(REACHABLE_US_MAX, Math.max(usMin, ms * US_PER_MS));
 
 /** Seconds of an option as µs; all ones is for ever. */
 const lifetime = (seconds: number): number => (seconds === INFINITE ? NEVER : seconds * US_PER_S);

@@ -55,6 +55,14 @@ describe('an interface that configures itself, RFC 4862 §5', () => {
     expect(bench.autoconf.routers.all()).toEqual([]);
   });
 
+  test('started again asks for routers anew, and keeps its address, RFC 4861 §6.3.7', () => {
+    const bench = configured();
+    const before = bench.listAddresses();
+    expect(bench.autoconf.start(2)).toBe(0);
+    expect(bench.run(S).map((one) => one.text.slice(0, 3))).toEqual(['rs ']);
+    expect(bench.listAddresses()).toEqual(before);
+  });
+
   test('an interface that was not started does not listen to routers', () => {
     const bench = new Bench();
     bench.own('fe80::1');

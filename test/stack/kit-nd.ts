@@ -96,6 +96,9 @@ export interface Envelope {
   readonly bytes?: number;
 }
 
+const groupMac = (target: Address): string =>
+  target[0] === 0 ? '' : `3333${((target[3] ?? 0) >>> 0).toString(16).padStart(8, '0')}`;
+
 export class Bench {
   readonly slab = new Slab({ bytesMax: 8 << 20 });
   readonly shared: Shared;
@@ -107,12 +110,12 @@ export class Bench {
   private readonly burst = new Burst(64);
   private readonly at: number;
 
-  constructor({ seed = 1, limits = LIMITS, mtuBytes = 1500 } = {}) {
+  constructor({ seed = 1, limits = LIMITS, mtuBytes = 1500, mac = OWN_MAC } = {}) {
     this.shared = new Shared(this.slab, Int32Array.of(seed, 2, 3, 4));
     this.interfaces = new Interfaces(this.slab, limits);
     this.routes = new Routes(this.shared, limits);
     this.addresses = new Addresses(limits, this.routes);
-    this.iface = this.interfaces.add({ name: 'eth0', mac: bytesOf(OWN_MAC), mtuBytes });
+    this.iface = this.interfaces.add({ name: 'eth0', mac: bytesOf(mac), mtuBytes });
     this.autoconf = new Autoconf(this.shared, this.interfaces, this.addresses, this.routes, limits);
     this.at = this.slab.alloc(4096);
   }
@@ -195,6 +198,26 @@ export class Bench {
     const type = message[0]!;
     const isListening = (type >= 130 && type <= 132) || type === 143;
     return isListening ? this.autoconf.mld.receive(packet) : this.autoconf.ndp.receive(packet);
+  }
+
+  /** Takes a whole frame off the link, as the layers below would hand it over: ARP and ICMPv6 only. */
+  take(frame: Uint8Array): void {
+    const view = new DataView(frame.buffer, frame.byteOffset, frame.length);
+    const to = hexOf(frame.subarray(0, 6));
+    if (view.getUint16(12) === 0x0806) {
+      if (to === 'ffffffffffff' || to === hexOf(this.iface.mac)) this.arp('', frame.slice(14));
+      return;
+    }
+    const alert = view.getUint8(20) === 0;
+    const at = alert ? 62 : 54;
+    const target = new Int32Array(4);
+    read6(view, 38, target);
+    const isMember = this.autoconf.multicast.isMember(this.iface.number, target, target);
+    const isHeard = to === hexOf(this.iface.mac) || (to === groupMac(target) && isMember);
+    if (!isHeard || view.getUint8(alert ? 54 : 20) !== 58) return;
+    const source = addressText(view, 22);
+    const message = frame.slice(at, 54 + view.getUint16(18));
+    this.message(source, addressText(view, 38), message, { hopLimit: view.getUint8(21), alert });
   }
 
   /** Gives an IGMP message to the host; its checksum is computed unless `isSealed`. */

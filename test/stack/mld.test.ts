@@ -193,6 +193,26 @@ describe('queries, RFC 3810 §6.2', () => {
     expect(bench.run(30 * S)).toEqual([]);
   });
 
+  test('a general answer that comes sooner answers for the group too, rule 1', () => {
+    const bench = member();
+    ask(bench, query2(1));
+    ask(bench, query2(30_000, GROUP), GROUP);
+    ask(bench, query2(30_000));
+    expect(said(bench.run(60 * S))).toEqual([`report2 is-ex(${GROUP})`]);
+  });
+
+  test('queries for sources that come before the answer are answered together, rule 5; for the group, rule 4', () => {
+    const bench = host();
+    filter(bench, 1, false, A, B, C);
+    bench.run(30 * S);
+    ask(bench, query2(9000, GROUP, [A]), GROUP);
+    ask(bench, query2(9000, GROUP, [B]), GROUP);
+    expect(said(bench.run(30 * S))).toEqual([`report2 is-in(${GROUP} ${A} ${B})`]);
+    ask(bench, query2(9000, GROUP, [A]), GROUP);
+    ask(bench, query2(9000, GROUP), GROUP);
+    expect(said(bench.run(30 * S))).toEqual([`report2 is-in(${GROUP} ${A} ${B} ${C})`]);
+  });
+
   test("the querier's robustness counts from then on, §9.1", () => {
     const bench = member();
     ask(bench, query2(1, '::', [], 4));

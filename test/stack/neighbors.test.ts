@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Drop } from '../../core/drop.ts';
+import { format } from '../../stack/address.ts';
 import { LIMITS } from '../../stack/limits.ts';
 import { bytesOf } from '../kit/hex.ts';
 import { Bench, ip, na, ns, OTHER_MAC, OWN_MAC, PEER_MAC, ra, S, sourceMac, targetMac } from './kit-nd.ts';
@@ -207,6 +208,36 @@ describe('unreachability detection, RFC 4861 §7.3', () => {
       bench.autoconf.neighbors.confirm(bench.autoconf.neighbors.lookup(2, ip(PEER)));
       expect(bench.state(PEER)).toBe('REACHABLE');
     }
+  });
+
+  test('who remembers ways is told when one ceases to answer, and when one answers', () => {
+    const bench = host();
+    const told: unknown[] = [];
+    bench.autoconf.neighbors.onReachability = (iface, address, isUsable) => told.push(iface, format(address), isUsable);
+    bench.send(OWN, PEER);
+    bench.icmp(PEER, OWN, na(PEER, SOLICITED | OVERRIDE, targetMac(PEER_MAC)));
+    bench.icmp(PEER, OWN, na(PEER, SOLICITED | OVERRIDE, targetMac(OTHER_MAC)));
+    bench.run(60 * S);
+    bench.send(OWN, PEER);
+    bench.run(60 * S);
+    expect(told).toEqual([2, PEER, true, 2, PEER, false]);
+  });
+
+  test('a packet held although the address is known goes at once', () => {
+    const bench = inState('REACHABLE');
+    const { neighbors } = bench.autoconf;
+    const { at, bytes } = bench.frame(OWN, PEER);
+    expect(neighbors.hold(neighbors.lookup(2, ip(PEER)), at, bytes)).toBe(Drop.None);
+    expect(bench.texts()).toEqual([`ip6 ${OWN} > ${PEER} to ${PEER_TO}`]);
+    expect(bench.state(PEER)).toBe('REACHABLE');
+  });
+
+  test('nothing is sent on an interface that is down', () => {
+    const bench = host();
+    bench.iface.isUp = false;
+    bench.send(OWN, PEER);
+    bench.autoconf.multicast.join(2, ip('ff05::1'));
+    expect(bench.run(60 * S)).toEqual([]);
   });
 
   test('a hint does nothing for INCOMPLETE', () => {

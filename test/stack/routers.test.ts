@@ -88,6 +88,15 @@ describe('variables, RFC 4861 §6.3.4', () => {
     expect([iface.curHopLimit, iface.baseReachableUs, iface.retransUs]).toEqual([33, 10 * S, S / 2]);
   });
 
+  test.each([
+    [1, 1, 100_000, 10_000],
+    [0xffffffff, 0xffffffff, 3600 * S, 3600 * S],
+  ])('times of %i and %i ms are taken within bounds, §6.2.1', (reachable, retrans, baseUs, retransUs) => {
+    const bench = host();
+    hear(bench, { reachable, retrans });
+    expect([bench.iface.baseReachableUs, bench.iface.retransUs]).toEqual([baseUs, retransUs]);
+  });
+
   test('the same base is not drawn anew, but every two hours it is', () => {
     const bench = host();
     hear(bench, { reachable: 10_000 });
