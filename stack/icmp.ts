@@ -14,7 +14,7 @@ import { errnoOf4, isHard4, plateauBelow } from './icmp-errno.ts';
 import type { Interfaces } from './interfaces.ts';
 import { ANY_IFACE, HOP_LIMIT_DEFAULT, type Transport } from './ip.ts';
 import type { IpOutput } from './ip-output.ts';
-import type { Packet } from './packet.ts';
+import type { IcmpError, Packet } from './packet.ts';
 import type { Paths } from './paths.ts';
 import type { Protocols } from './protocols.ts';
 import type { Shared } from './shared.ts';
@@ -39,6 +39,7 @@ export class IcmpProtocol implements Transport {
   private readonly protocols: Protocols;
   private readonly echo: EchoReplies;
   private readonly limit: ErrorLimit;
+  private pings: Transport | undefined;
   private readonly source: Address = new Int32Array(ADDRESS_WORDS);
   private readonly target: Address = new Int32Array(ADDRESS_WORDS);
 
@@ -82,7 +83,20 @@ export class IcmpProtocol implements Transport {
     }
   }
 
-  fail(): void {}
+  /** Told by an error about an echo request of this host. */
+  fail(error: IcmpError): void {
+    this.pings?.fail(error);
+  }
+
+  /** Who takes echo replies, and hears of errors about echo requests. */
+  setEcho(pings: Transport): void {
+    this.pings = pings;
+  }
+
+  /** The next hop of a packet did not answer: its sender is told, this host through its loopback. RFC 1122 §3.2.2.1, RFC 4443 §3.1 */
+  unreachable(iface: number, ip: number, ipBytes: number): void {
+    this.sendError(iface, ip, ipBytes, false, icmp.Type.Unreachable, icmp.Unreachable.Host, 0);
+  }
 
   /**
    * Sends an error about the packet of `ipBytes` at `ip`, which came in by `iface`, unless RFC 1122 §3.2.2 forbids it or there

@@ -16,13 +16,14 @@ import { errnoOf6, isHard6 } from './icmp-errno.ts';
 import { type Interfaces, IP6_MTU_MIN } from './interfaces.ts';
 import { ANY_IFACE, HOP_LIMIT_DEFAULT, type Transport } from './ip.ts';
 import type { IpOutput } from './ip-output.ts';
-import type { Packet } from './packet.ts';
+import type { IcmpError, Packet } from './packet.ts';
 import type { Paths } from './paths.ts';
 import type { Protocols } from './protocols.ts';
 import type { Shared } from './shared.ts';
 
 const { Icmp6, Tcp } = Protocol;
 const QUOTED_MIN = 8;
+const ADDRESS_UNREACHABLE = 3;
 const INFORMATION = 128; // types from here on are no errors
 
 /** Takes one kind of message: neighbour discovery or multicast listening. The checksum is right. */
@@ -40,6 +41,7 @@ export class Icmp6Protocol implements Transport {
   private readonly protocols: Protocols;
   private readonly echo: EchoReplies;
   private readonly limit: ErrorLimit;
+  private pings: Transport | undefined;
   private readonly source: Address = new Int32Array(ADDRESS_WORDS);
   private readonly target: Address = new Int32Array(ADDRESS_WORDS);
   private ndp: Icmp6Listener | undefined;
@@ -103,7 +105,20 @@ export class Icmp6Protocol implements Transport {
     }
   }
 
-  fail(): void {}
+  /** Told by an error about an echo request of this host. */
+  fail(error: IcmpError): void {
+    this.pings?.fail(error);
+  }
+
+  /** Who takes echo replies, and hears of errors about echo requests. */
+  setEcho(pings: Transport): void {
+    this.pings = pings;
+  }
+
+  /** The next hop of a packet did not answer: its sender is told, this host through its loopback. RFC 1122 §3.2.2.1, RFC 4443 §3.1 */
+  unreachable(iface: number, ip: number, ipBytes: number): void {
+    this.sendError(iface, ip, ipBytes, false, icmp6.Type.Unreachable, ADDRESS_UNREACHABLE, 0);
+  }
 
   /**
    * Sends an error about the packet of `ipBytes` at `ip`, which came in by `iface`, unless RFC 4443 §2.4 (e) forbids it or there

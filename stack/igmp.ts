@@ -54,6 +54,9 @@ export class Igmp implements GroupWire {
     this.reporter = new GroupReporter(shared, interfaces, this, random);
   }
 
+  /** ICMP says nothing about reports. */
+  fail(): void {}
+
   /** Takes an IGMP message, whose checksum is verified here: RFC 3376 §4.1.2. */
   receive(packet: Packet): Drop {
     const { view } = this.shared;

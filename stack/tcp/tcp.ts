@@ -224,6 +224,11 @@ export class Tcp implements Transport, Part {
     return pollAll(this.core);
   }
 
+  /** True if `poll` has something to do. */
+  get isDirty(): boolean {
+    return this.core.dirtyFirst !== NO_CONNECTION;
+  }
+
   /** An ICMP error about a segment of this host. */
   fail(error: IcmpError): void {
     takeIcmp(this.core, error);
