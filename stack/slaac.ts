@@ -180,6 +180,7 @@ export class Slaac {
         isReplaced: state.boolean(),
       });
     }
+    this.formed = this.formed.filter((one) => this.addresses.isAddress(one.a));
   }
 
   private of(iface: NetworkInterface, prefix: Prefix): Formed[] {
