@@ -153,14 +153,15 @@ export class ConflictDetection {
     this.conflicts.clear();
     const checks = state.integer(0, CHECKS_MAX);
     for (let i = 0; i < checks; i++) {
-      this.checks.push({
+      const check = {
         a: state.integer(0, CHECKS_MAX),
         probesLeft: state.integer(0, PROBE_COUNT),
         announcementsLeft: state.integer(0, ANNOUNCE_COUNT),
         isProbing: state.boolean(),
         dueUs: loadTime(state),
         defendedUs: loadTime(state),
-      });
+      };
+      if (this.addresses.isAddress(check.a)) this.checks.push(check);
     }
     const interfaces = state.integer(0, CHECKS_MAX);
     for (let i = 0; i < interfaces; i++) {

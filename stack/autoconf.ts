@@ -125,7 +125,8 @@ export class Autoconf implements AddressVerdicts, AddressMaker, PrefixUser, Rout
       return n !== NO_NEIGHBOR && neighbors.isUnreachable(n);
     });
     this.slaac = new Slaac(shared, addresses, this);
-    this.random = new Random(shared.secret, Purpose.Router);
+    // Derived, so that it is not the stream that reachable times are drawn from.
+    this.random = new Random(new Random(shared.secret, Purpose.Router).key, Purpose.Router);
     this.solicitor = new RouterSolicitor(shared, interfaces, this.output, this.random);
     this.advertiser = new RouterAdvertiser(
       shared,

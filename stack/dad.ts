@@ -142,7 +142,7 @@ export class DuplicateDetection {
         nonce: new Uint8Array(NONCE_BYTES),
       };
       state.into(check.nonce);
-      this.checks.push(check);
+      if (this.addresses.isAddress(check.a)) this.checks.push(check);
     }
   }
 

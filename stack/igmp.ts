@@ -49,8 +49,8 @@ export class Igmp implements GroupWire {
     this.interfaces = interfaces;
     this.addresses = addresses;
     this.frames = frames;
-    const random = new Random(shared.secret, Purpose.Multicast);
-    random.u32(); // RFC 3376 §5.2 and RFC 3810 §6.2 answer at times of their own: the stream is not MLD's
+    // A stream of its own, derived from MLD's key: the two answer at times that tell nothing of each other.
+    const random = new Random(new Random(shared.secret, Purpose.Multicast).key, Purpose.Multicast);
     this.reporter = new GroupReporter(shared, interfaces, this, random);
   }
 

@@ -21,6 +21,7 @@ const DESYNC_US_MAX = 0.4 * TEMP_PREFERRED_US;
 const REGEN_US = 2 * US_PER_S; // and the time that the retries' duplicate address detection takes
 // Ours.
 const FORMED_MAX = 4096;
+const INTERFACES_MAX = 65535;
 const COUNTER_MAX = 2 ** 31 - 1;
 
 /** How identifiers are made. */
@@ -66,6 +67,7 @@ export class Slaac {
   private readonly key = new Int32Array(KEY_WORDS);
   private readonly random: Random;
   private formed: Formed[] = [];
+  private readonly withoutTemporary = new Set<number>(); // interfaces where all tries were taken, RFC 8981 §3.4 (7)
   private readonly address: Address = new Int32Array(ADDRESS_WORDS);
 
   constructor(shared: Shared, addresses: Addresses, maker: AddressMaker) {
@@ -114,7 +116,11 @@ export class Slaac {
     const one = this.formed.find((f) => f.a === a);
     if (!one) return false;
     this.formed = this.formed.filter((f) => f !== one);
-    if (one.retries >= RETRIES || (!one.isTemporary && kind === IidKind.Eui64)) return false;
+    if (one.retries >= RETRIES) {
+      if (one.isTemporary) this.withoutTemporary.add(iface.number);
+      return false;
+    }
+    if (!one.isTemporary && kind === IidKind.Eui64) return false;
     const prefix = Int32Array.from(this.addresses.addressOf(a));
     const preferredUntilUs = this.addresses.preferredUntilUs(a);
     const validUntilUs = this.addresses.validUntilUs(a);
@@ -158,6 +164,8 @@ export class Slaac {
 
   save(state: StateWriter): void {
     this.random.save(state);
+    state.number(this.withoutTemporary.size);
+    for (const iface of this.withoutTemporary) state.number(iface);
     state.number(this.formed.length);
     for (const one of this.formed) {
       state.number(one.a).boolean(one.isTemporary).number(one.counter).number(one.retries);
@@ -167,6 +175,9 @@ export class Slaac {
 
   load(state: StateReader): void {
     this.random.load(state);
+    this.withoutTemporary.clear();
+    const interfaces = state.integer(0, INTERFACES_MAX);
+    for (let i = 0; i < interfaces; i++) this.withoutTemporary.add(state.integer(1, INTERFACES_MAX));
     this.formed = [];
     const count = state.integer(0, FORMED_MAX);
     for (let i = 0; i < count; i++) {
@@ -180,6 +191,7 @@ export class Slaac {
         isReplaced: state.boolean(),
       });
     }
+    this.formed = this.formed.filter((one) => this.addresses.isAddress(one.a));
   }
 
   private of(iface: NetworkInterface, prefix: Prefix): Formed[] {
@@ -227,6 +239,7 @@ export class Slaac {
     validUntilUs: number,
     retries: number,
   ): void {
+    if (this.withoutTemporary.has(iface.number)) return;
     const { nowUs } = this.shared;
     const desyncUs = this.random.below(DESYNC_US_MAX);
     const preferredUs = Math.min(preferredUntilUs, nowUs + TEMP_PREFERRED_US - desyncUs);

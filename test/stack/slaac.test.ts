@@ -247,6 +247,19 @@ describe('temporary addresses, RFC 8981', () => {
     expect(temporary(bench).map((one) => one.state)).toEqual([AddressState.Duplicate, AddressState.Tentative]);
   });
 
+  test('after four duplicates none is tried any more on the interface, §3.4 (7)', () => {
+    const bench = host({ temporary: true });
+    for (let i = 0; i < 12; i++) {
+      advertise(bench);
+      for (const one of temporary(bench)) {
+        if (one.state === AddressState.Tentative)
+          bench.icmp(one.text, 'ff02::1', na(one.text, 0x20, targetMac(PEER_MAC)));
+      }
+    }
+    expect(temporary(bench).map((one) => one.state)).toEqual([4, 4, 4, 4]);
+    expect(bench.twin().save()).toEqual(bench.save());
+  });
+
   test('a restored host goes on alike over days, to the byte and the µs', () => {
     const bench = withTemporary();
     const twin = bench.twin();
