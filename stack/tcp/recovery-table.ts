@@ -1,0 +1,277 @@
+// One row per connection: everything that loss recovery and congestion control remember, in columns.
+
+import type { Column, StateReader, StateWriter } from '../../core/state.ts';
+
+/** No descriptor. */
+export const NO_SEGMENT = -1;
+
+/** What a connection does about loss. */
+export const Phase = {
+  Open: 0, // nothing is known to be lost
+  Reduced: 1, // after ECN or a loss that a probe repaired: no growth until `recover` is acknowledged (RFC 3168 §6.1.2)
+  Recovery: 2, // fast recovery, paced by PRR
+  Loss: 3, // slow start after a timeout
+} as const;
+export type Phase = (typeof Phase)[keyof typeof Phase];
+
+/** What the one send timer of a connection waits for. */
+export const Timer = { None: 0, Rto: 1, Probe: 2, Reorder: 3 } as const;
+export type Timer = (typeof Timer)[keyof typeof Timer];
+
+/** Properties of a connection, in `options`. */
+export const Option = { Sack: 1, Timestamps: 2, Ecn: 4, Rack: 8, Cubic: 16 } as const;
+
+/** Passing conditions of a connection, in `state`. */
+export const Mark = {
+  CwndLimited: 1, // the window was full after the last transmission: it may grow
+  CwrPending: 2, // RFC 3168 §6.1.2: the next new data carries CWR
+  Reordered: 4, // RFC 8985 §6.2 step 3: RACK.reordering_seen
+  DsackRound: 8, // `rackRound` holds the end of a round
+  HeadDue: 16, // the head is to be retransmitted whatever the window is
+  ProbeDue: 32, // a loss probe was asked for and is the next to be sent
+  Probed: 64, // `tlpEnd` holds TLP.end_seq
+  ProbeIsCopy: 128, // RFC 8985 §7.1: TLP.is_retrans
+  Undoable: 256, // the columns undo… hold what was before the reduction
+  Timestamped: 512, // `firstResentUs` holds when the episode's first retransmission was sent
+  AfterTimeout: 1024, // slow start follows a timeout: L = 1 (RFC 3465 §2.3)
+  SynLost: 2048, // RFC 6298 §5.7
+  Rescued: 4096, // RFC 6675 §4 NextSeg rule (4) was used in this episode
+  HasFack: 8192, // `rackFack` holds the highest sequence number acknowledged in any way
+  HasRack: 16384, // `rackXmitUs`, `rackEnd` and `rackRttUs` hold a segment
+} as const;
+
+const F64 = [
+  'cwnd',
+  'ssthresh',
+  'srttUs',
+  'rttvarUs',
+  'rtoUs',
+  'minRttUs',
+  'minRttAtUs',
+  'lastRttUs',
+  'deadlineUs',
+  'rtoAtUs',
+  'sentAtUs',
+  'ackedAtUs',
+  'rackXmitUs',
+  'rackRttUs',
+  'firstResentUs',
+  'prrDelivered',
+  'prrOut',
+  'prrFlight',
+  'grown',
+  'cubicMax',
+  'cubicPrior',
+  'cubicKUs',
+  'cubicEpochUs',
+  'cubicOrigin',
+  'cubicReno',
+  'roundMinUs',
+  'lastRoundMinUs',
+  'cssBaseUs',
+  'undoCwnd',
+  'undoSsthresh',
+  'undoBytes',
+  'undoCubicMax',
+  'undoCubicPrior',
+  'undoCubicKUs',
+  'undoCubicEpochUs',
+  'undoCubicOrigin',
+  'undoCubicReno',
+] as const;
+const I32 = [
+  'una',
+  'nxt',
+  'mss',
+  'initialWindow',
+  'sackedBytes',
+  'lostBytes',
+  'dupBytes',
+  'recover',
+  'cwrSeq',
+  'rackEnd',
+  'rackFack',
+  'rackRound',
+  'tlpEnd',
+  'frtoNxt',
+  'roundEnd',
+  'sackedHigh',
+  'first',
+  'last',
+  'oldest',
+  'newest',
+  'hint',
+  'lostHint',
+  'segmentCount',
+  'state',
+  'dupAcks',
+] as const;
+const U8 = [
+  'phase',
+  'timer',
+  'options',
+  'backoff',
+  'frto',
+  'rackMult',
+  'rackPersist',
+  'rttSamples',
+  'cssRounds',
+] as const;
+
+type Name = (typeof F64)[number] | (typeof I32)[number] | (typeof U8)[number];
+
+/** `column`, longer. */
+function grown<T extends Float64Array | Int32Array | Uint8Array>(column: T, made: T): T {
+  made.set(column);
+  return made;
+}
+
+/** The columns. Sequence numbers are int32, times µs of the stack's clock, windows bytes. */
+export class RecoveryTable {
+  /** Rows there are. */
+  rows = 0;
+
+  // Window, RFC 5681. `grown`: bytes acknowledged that did not add up to a segment of growth.
+  cwnd = new Float64Array(0);
+  ssthresh = new Float64Array(0);
+  grown = new Float64Array(0);
+  initialWindow = new Int32Array(0);
+  // Sequence space. `recover`: the episode ends when it is acknowledged.
+  una = new Int32Array(0);
+  nxt = new Int32Array(0);
+  mss = new Int32Array(0);
+  recover = new Int32Array(0);
+  cwrSeq = new Int32Array(0);
+  // Flight: pipe = nxt - una - sackedBytes - lostBytes - dupBytes.
+  sackedBytes = new Int32Array(0);
+  lostBytes = new Int32Array(0);
+  dupBytes = new Int32Array(0);
+  sackedHigh = new Int32Array(0);
+  // Round-trip time, RFC 6298; `lastRttUs` of the newest segment that the last ACK covered, 0 if none.
+  srttUs = new Float64Array(0);
+  rttvarUs = new Float64Array(0);
+  rtoUs = new Float64Array(0);
+  minRttUs = new Float64Array(0);
+  minRttAtUs = new Float64Array(0);
+  lastRttUs = new Float64Array(0);
+  backoff = new Uint8Array(0);
+  // The timer.
+  deadlineUs = new Float64Array(0);
+  rtoAtUs = new Float64Array(0);
+  timer = new Uint8Array(0);
+  sentAtUs = new Float64Array(0);
+  ackedAtUs = new Float64Array(0);
+  // RACK and TLP, RFC 8985.
+  rackXmitUs = new Float64Array(0);
+  rackRttUs = new Float64Array(0);
+  rackEnd = new Int32Array(0);
+  rackFack = new Int32Array(0);
+  rackRound = new Int32Array(0);
+  rackMult = new Uint8Array(0);
+  rackPersist = new Uint8Array(0);
+  tlpEnd = new Int32Array(0);
+  // Undo and F-RTO.
+  firstResentUs = new Float64Array(0);
+  undoCwnd = new Float64Array(0);
+  undoSsthresh = new Float64Array(0);
+  undoBytes = new Float64Array(0);
+  undoCubicMax = new Float64Array(0);
+  undoCubicPrior = new Float64Array(0);
+  undoCubicKUs = new Float64Array(0);
+  undoCubicEpochUs = new Float64Array(0);
+  undoCubicOrigin = new Float64Array(0);
+  undoCubicReno = new Float64Array(0);
+  frto = new Uint8Array(0);
+  frtoNxt = new Int32Array(0);
+  // PRR, RFC 9937.
+  prrDelivered = new Float64Array(0);
+  prrOut = new Float64Array(0);
+  prrFlight = new Float64Array(0);
+  // CUBIC, RFC 9438; windows in segments. `cubicEpochUs` is -1 outside of an epoch.
+  cubicMax = new Float64Array(0);
+  cubicPrior = new Float64Array(0);
+  cubicKUs = new Float64Array(0);
+  cubicEpochUs = new Float64Array(0);
+  cubicOrigin = new Float64Array(0);
+  cubicReno = new Float64Array(0);
+  // HyStart++, RFC 9406. `cssBaseUs` is 0 outside of conservative slow start.
+  roundEnd = new Int32Array(0);
+  roundMinUs = new Float64Array(0);
+  lastRoundMinUs = new Float64Array(0);
+  cssBaseUs = new Float64Array(0);
+  rttSamples = new Uint8Array(0);
+  cssRounds = new Uint8Array(0);
+  // Descriptors: the list in sequence order, the list in order of transmission, and where the last search ended.
+  first = new Int32Array(0);
+  last = new Int32Array(0);
+  oldest = new Int32Array(0);
+  newest = new Int32Array(0);
+  hint = new Int32Array(0);
+  lostHint = new Int32Array(0);
+  segmentCount = new Int32Array(0);
+  // The rest.
+  state = new Int32Array(0);
+  dupAcks = new Int32Array(0);
+  phase = new Uint8Array(0);
+  options = new Uint8Array(0);
+
+  /** Makes room for `rows` rows; fewer than there are change nothing. */
+  grow(rows: number): void {
+    if (rows <= this.rows) return;
+    for (const name of F64) this[name] = grown(this[name], new Float64Array(rows));
+    for (const name of I32) this[name] = grown(this[name], new Int32Array(rows));
+    for (const name of U8) this[name] = grown(this[name], new Uint8Array(rows));
+    for (const name of ['first', 'last', 'oldest', 'newest', 'hint', 'lostHint'] as const) {
+      this[name].fill(NO_SEGMENT, this.rows);
+    }
+    this.deadlineUs.fill(Infinity, this.rows);
+    this.rows = rows;
+  }
+
+  /** Sets row `c` to zeros and empty lists. */
+  clear(c: number): void {
+    for (const name of F64) this[name][c] = 0;
+    for (const name of I32) this[name][c] = 0;
+    for (const name of U8) this[name][c] = 0;
+    this.first[c] = NO_SEGMENT;
+    this.last[c] = NO_SEGMENT;
+    this.oldest[c] = NO_SEGMENT;
+    this.newest[c] = NO_SEGMENT;
+    this.hint[c] = NO_SEGMENT;
+    this.lostHint[c] = NO_SEGMENT;
+    this.deadlineUs[c] = Infinity;
+  }
+
+  /** True if the mark is set. */
+  has(c: number, mark: number): boolean {
+    return (this.state[c]! & mark) !== 0;
+  }
+
+  set(c: number, mark: number): void {
+    this.state[c] = this.state[c]! | mark;
+  }
+
+  unset(c: number, mark: number): void {
+    this.state[c] = this.state[c]! & ~mark;
+  }
+
+  /** True if the option is set. */
+  can(c: number, option: number): boolean {
+    return (this.options[c]! & option) !== 0;
+  }
+
+  save(state: StateWriter): void {
+    state.number(this.rows);
+    for (const column of this.columns()) state.column(column);
+  }
+
+  /** @param rowsMax refuses more rows. */
+  load(state: StateReader, rowsMax: number): void {
+    this.grow(state.integer(0, rowsMax));
+    for (const column of this.columns()) state.into(column);
+  }
+
+  private columns(): Column[] {
+    return [...F64, ...I32, ...U8].map((name: Name) => this[name]);
+  }
+}
