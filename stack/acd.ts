@@ -74,17 +74,20 @@ export class ConflictDetection {
 
   /** Probes `a`, which is tentative: §2.1.1. After MAX_CONFLICTS on its interface only once a minute. */
   start(a: number): void {
+    const iface = this.interfaces.get(this.addresses.ifaceOf(a));
+    const isTested = iface?.dadTransmits !== 0;
     const conflicts = this.conflicts.get(this.addresses.ifaceOf(a)) ?? 0;
     const waitUs = conflicts >= MAX_CONFLICTS ? RATE_LIMIT_INTERVAL_US : 0;
     this.forget(a);
     this.checks.push({
       a,
-      probesLeft: PROBE_COUNT,
+      probesLeft: isTested ? PROBE_COUNT : 0,
       announcementsLeft: ANNOUNCE_COUNT,
       isProbing: true,
-      dueUs: this.shared.nowUs + waitUs + this.random.below(PROBE_WAIT_US),
+      dueUs: isTested ? this.shared.nowUs + waitUs + this.random.below(PROBE_WAIT_US) : this.shared.nowUs,
       defendedUs: -NEVER,
     });
+    if (!isTested) this.expire();
   }
 
   /** The address is gone. */

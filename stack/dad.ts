@@ -13,7 +13,6 @@ import { Random } from './random.ts';
 import { Purpose, type Shared } from './shared.ts';
 
 /** RFC 4862 §5.1, DupAddrDetectTransmits. */
-const TRANSMITS = 1;
 /** RFC 4861 §10, MAX_RTR_SOLICITATION_DELAY. */
 const DELAY_US_MAX = US_PER_S;
 /** RFC 7527 §4.1: MAX_MULTICAST_SOLICIT more after one came back. */
@@ -64,16 +63,18 @@ export class DuplicateDetection {
    * the same now; then joining waits for up to a second, and the probe with it (§5.4.2).
    */
   start(a: number, isDelayed: boolean): void {
-    const delayUs = isDelayed ? this.random.below(DELAY_US_MAX) : 0;
+    const transmits = this.interfaces.get(this.addresses.ifaceOf(a))?.dadTransmits ?? 1;
+    const waits = isDelayed && transmits > 0;
+    const delayUs = waits ? this.random.below(DELAY_US_MAX) : 0;
     this.checks.push({
       a,
       isJoined: false,
-      probesLeft: TRANSMITS,
+      probesLeft: transmits,
       isLooped: false,
       dueUs: this.shared.nowUs + delayUs,
       nonce: new Uint8Array(NONCE_BYTES),
     });
-    if (!isDelayed) this.expire();
+    if (!waits) this.expire();
   }
 
   /** The address is gone: its group is left too. */

@@ -190,7 +190,7 @@ export class IcmpProtocol implements Transport {
       // TCP knows what it has in flight and lowers the MTU itself, RFC 5927 §7.2.
       if (error.protocol !== Tcp) this.paths.lowerMtu(error.source, error.target, ANY_IFACE, error.mtuBytes);
     }
-    this.protocols.get(error.protocol)?.fail(error);
+    this.protocols.fail(error);
     return Drop.None;
   }
 

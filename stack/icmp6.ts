@@ -217,7 +217,7 @@ export class Icmp6Protocol implements Transport {
       const zone = isLinkLocal(error.target) ? packet.iface : ANY_IFACE;
       if (error.protocol !== Tcp) this.paths.lowerMtu(error.source, error.target, zone, error.mtuBytes);
     }
-    this.protocols.get(error.protocol)?.fail(error);
+    this.protocols.fail(error);
     return Drop.None;
   }
 }

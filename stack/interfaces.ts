@@ -37,6 +37,11 @@ export interface InterfaceOptions {
   readonly forwards6?: boolean;
   /** Delivers packets for any unicast target here: a gateway. */
   readonly acceptsAny?: boolean;
+  /**
+   * RFC 4862 §5.1, DupAddrDetectTransmits, 0 … 3: how often it is asked whether an IPv6 address is taken; default 1. With 0
+   * addresses of both families are used at once; IPv4's are announced and watched all the same (RFC 5227 §2.3, §2.4).
+   */
+  readonly dadTransmits?: number;
 }
 
 /** Tells all who keep something derived from interfaces that one has changed. */
@@ -59,6 +64,8 @@ export class NetworkInterface {
   readonly isLoopback: boolean;
   /** A gateway's: every unicast target is delivered here. */
   acceptsAny: boolean;
+  /** RFC 4862 §5.1; see `InterfaceOptions`. */
+  readonly dadTransmits: number;
   /** RFC 4861 §6.3.2, the variables that router advertisements set. Times in µs. */
   curHopLimit = HOP_LIMIT_DEFAULT;
   baseReachableUs = REACHABLE_US;
@@ -90,6 +97,7 @@ export class NetworkInterface {
     this.forwards4Now = options.forwards4 ?? false;
     this.forwards6Now = options.forwards6 ?? false;
     this.acceptsAny = options.acceptsAny ?? false;
+    this.dadTransmits = options.dadTransmits ?? 1;
     this.table = table;
   }
 

@@ -74,7 +74,9 @@ export interface Transport {
   fail(error: IcmpError): void;
 }
 
-/** Who hears of every packet of its protocol beside the transport: raw sockets. True if somebody took a copy. */
+/** Who hears of every packet of its protocol beside the transport: raw sockets. `hear` is true if somebody took a copy. */
 export interface RawListener {
   hear(packet: Packet): boolean;
+  /** An ICMP error about a packet that this host sent. */
+  fail(error: IcmpError): void;
 }

@@ -94,6 +94,6 @@ export class LinkReports {
     error.errno = Errno.EHOSTUNREACH;
     error.isHard = false;
     error.mtuBytes = 0;
-    this.protocols.get(error.protocol)?.fail(error);
+    this.protocols.fail(error);
   }
 }

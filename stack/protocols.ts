@@ -2,7 +2,7 @@
 
 import { Drop } from '../core/drop.ts';
 import type { RawListener, Transport } from './ip.ts';
-import type { Packet } from './packet.ts';
+import type { IcmpError, Packet } from './packet.ts';
 
 /** The protocols above IP, of both families. */
 export class Protocols {
@@ -18,8 +18,10 @@ export class Protocols {
     this.raw = listener;
   }
 
-  get(protocol: number): Transport | undefined {
-    return this.transports[protocol];
+  /** Tells who sent the packet that failed: the transport and raw sockets. */
+  fail(error: IcmpError): void {
+    this.transports[error.protocol]?.fail(error);
+    this.raw?.fail(error);
   }
 
   /** What the transport said; `UnknownProtocol` if there is none and no raw socket heard the packet either. */

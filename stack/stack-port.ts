@@ -55,9 +55,11 @@ export class StackPort implements Port {
     this.nowUs = nowUs;
     if (this.isPaused || this.isClosed) return false;
     const { stack, iface } = this;
-    iface.output.drain(burst); // frees what was reported last, so that there is room to send
+    // What was reported last is free now, so that there is room to send; what waits goes first.
+    let isLeft = iface.output.drain(burst);
     const hasWork = stack.poll(nowUs);
-    const isLeft = iface.output.pending > 0 && iface.output.drain(burst);
+    if (!burst.full) isLeft = iface.output.drain(burst);
+    if (!stack.sockets.packets.isIdle) this.show(burst);
     stack.dispatch(nowUs);
     this.schedule();
     return isLeft || hasWork || iface.output.pending > 0 || stack.hasWork;
@@ -107,6 +109,12 @@ export class StackPort implements Port {
     this.isClosed = true;
     if (this.timer !== NO_TIMER) this.host?.cancel(this.timer);
     this.timer = NO_TIMER;
+  }
+
+  /** Packet sockets see what leaves, too. */
+  private show(burst: Burst): void {
+    const { packets } = this.stack.sockets;
+    for (let i = 0; i < burst.count; i++) packets.hearFrame(this.iface.number, burst.at[i]!, burst.length[i]!, true);
   }
 
   /** The stack receives what was queued. */

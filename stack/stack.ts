@@ -56,6 +56,7 @@ export { Errno, errnoName } from './errno.ts';
 export type { NetworkInterface } from './interfaces.ts';
 export { ANY_IFACE, LOOPBACK_IFACE } from './ip.ts';
 export { LIMITS, type Limits } from './limits.ts';
+export { RouteOrigin } from './routes.ts';
 export { Datagram, Family, MessageFlag, SocketName, SocketOption, SocketProtocol, SocketType } from './sockets.ts';
 export { type StackHost, StackPort } from './stack-port.ts';
 export { Listener, SocketError, SocketHandle, Streams, TcpStream, UdpSocket } from './streams.ts';
@@ -170,6 +171,8 @@ export class Stack {
     protocols.register(Protocol.Udp, sockets.udp);
     protocols.setRawListener(sockets.raw);
     autoconf.onRedirect = (iface, router, target, next) => paths.redirect(iface, target, next, router);
+    autoconf.neighbors.onReachability = (iface, address, isUsable) =>
+      isUsable ? paths.invalidate() : paths.gatewayGone(iface, address);
     autoconf.neighbors.onUnreachable = (iface, frameAt, frameBytes) => {
       const isIp6 = ethernet.etherType(this.shared.view, frameAt) === ethernet.EtherType.Ip6;
       (isIp6 ? icmp6 : icmp).unreachable(iface, frameAt + HEADER_BYTES, frameBytes - HEADER_BYTES);
@@ -195,12 +198,14 @@ export class Stack {
     if (!packets.isIdle) packets.hearFrame(iface.number, at, length, false);
     switch (ethernet.etherType(view, at)) {
       case ethernet.EtherType.Ip6:
+        // RFC 4862 §5.4.5: an address of the hardware was taken, so nothing is received either.
+        if (this.autoconf.isDisabled(iface.number)) return Drop.NotForUs;
         return this.ip6.receive(iface.number, at, length, offload);
       case ethernet.EtherType.Ip4:
         if (this.configuration.hearsDhcp && this.configuration.hear(iface.number, at, length)) return Drop.None;
         return this.ip4.receive(iface.number, at, length, offload);
       case ethernet.EtherType.Arp:
-        return this.autoconf.arp.receive(iface, at, length);
+        return this.autoconf.arp.receive(iface, at + HEADER_BYTES, length - HEADER_BYTES);
       default:
         return Drop.EtherType;
     }

@@ -31,10 +31,25 @@ describe('an address', () => {
 
   test.each([
     [address.isAny.name, address.isAny, ['::', '0.0.0.0'], ['::1', '0.0.0.1', '::ffff:0:0:0']],
-    [address.isMulticast.name, address.isMulticast, ['224.0.0.1', '239.255.255.255', 'ff02::1'], ['223.255.255.255', '240.0.0.0', 'fe02::1']],
-    [address.isLinkLocal.name, address.isLinkLocal, ['169.254.0.1', 'fe80::1', 'febf::1'], ['169.253.0.1', 'fec0::1', 'fe7f::1']],
+    [
+      address.isMulticast.name,
+      address.isMulticast,
+      ['224.0.0.1', '239.255.255.255', 'ff02::1'],
+      ['223.255.255.255', '240.0.0.0', 'fe02::1'],
+    ],
+    [
+      address.isLinkLocal.name,
+      address.isLinkLocal,
+      ['169.254.0.1', 'fe80::1', 'febf::1'],
+      ['169.253.0.1', 'fec0::1', 'fe7f::1'],
+    ],
     [address.isLoopback.name, address.isLoopback, ['127.0.0.1', '127.255.0.1', '::1'], ['128.0.0.1', '::2', '::']],
-    [address.isBroadcast.name, address.isBroadcast, ['255.255.255.255'], ['255.255.255.254', '::255.255.255.255', 'ffff::ffff']],
+    [
+      address.isBroadcast.name,
+      address.isBroadcast,
+      ['255.255.255.255'],
+      ['255.255.255.254', '::255.255.255.255', 'ffff::ffff'],
+    ],
   ] as const)('%s knows which', (_name, holds, yes, no) => {
     for (const text of yes) expect([text, holds(of(text))]).toEqual([text, true]);
     for (const text of no) expect([text, holds(of(text))]).toEqual([text, false]);
