@@ -48,6 +48,7 @@ export class Addresses {
   private readonly validUntil: Float64Array;
   private readonly heads = new Int16Array(HASH_SIZE).fill(NO_ONE);
   private readonly next: Int16Array;
+  private top = 0; // slots from here on are free
 
   /**
    * 127.0.0.1/8 and ::1/128 are there from the start. `routes` gets and loses the prefix of an address that is static, from
@@ -89,6 +90,7 @@ export class Addresses {
     const a = this.state.indexOf(0);
     if (a < 0) return -Errno.ENOMEM;
     this.words.set(address, a * ADDRESS_WORDS);
+    this.top = Math.max(this.top, a + 1);
     this.iface[a] = iface;
     this.bits[a] = bits;
     this.state[a] = state;
@@ -149,7 +151,7 @@ export class Addresses {
   isBroadcast(address: Address, iface: number): boolean {
     if (!isIp4(address)) return false;
     if (address[3] === -1) return true;
-    for (let a = 0; a < this.addressesMax; a++) {
+    for (let a = 0; a < this.top; a++) {
       if (this.state[a] === 0 || this.bits[a]! > 30 || (iface !== ANY_IFACE && this.iface[a] !== iface)) continue;
       const w = a * ADDRESS_WORDS;
       const hosts = this.bits[a] === 0 ? -1 : (1 << (32 - this.bits[a]!)) - 1;
@@ -243,6 +245,7 @@ export class Addresses {
     state.integer(this.addressesMax, this.addressesMax);
     for (const column of this.columns()) state.into(column);
     this.heads.fill(NO_ONE);
+    this.top = this.addressesMax;
     // The chains are made again, so that a damaged snapshot cannot tie a knot in them.
     for (let a = 0; a < this.addressesMax; a++) if (this.state[a] !== 0) this.link(a);
     this.generation++;

@@ -172,12 +172,12 @@ export class Icmp6Protocol implements Transport {
     return this.interfaces.get(iface)?.acceptsAny ?? false;
   }
 
-  /** RFC 4443 §2.4 (e): not about errors and redirects, nor to what names no single node, nor about later pieces. */
+  /** RFC 4443 §2.4 (e): not about errors and redirects, nor to what names no single node. */
   private mayAnswer(ip: number, ipBytes: number): boolean {
     const { view } = this.shared;
     if (isAny(this.source) || isMulticast(this.source)) return false;
     const found = upperLayer(view, ip, ipBytes);
-    if (found < 0) return found === CUT; // the chain ends within the packet: it is not known to be an error
+    if (found < 0) return true; // errors are at most 1280 bytes, so neither a later piece nor a cut chain is one's
     const offset = ipv6.walkOffset(found);
     if (ipv6.walkProtocol(found) !== Icmp6 || offset >= ipBytes) return true;
     const type = u8(view, ip + offset);

@@ -179,7 +179,9 @@ export class Routes implements Part {
   }
 
   hasGateway(r: number): boolean {
-    return !isAny(this.gatewayOf(r));
+    const { gateway } = this;
+    const w = r * ADDRESS_WORDS;
+    return gateway[w] !== 0 || gateway[w + 1] !== 0 || gateway[w + 2] !== 0 || gateway[w + 3] !== 0;
   }
 
   /** The next hop, ANY if the prefix is on the link. A view of the table: not to be kept or written. */

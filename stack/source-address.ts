@@ -1,6 +1,16 @@
 // Which of its addresses a host uses for a target, and which of a name's addresses it tries first. RFC 6724.
 
-import { type Address, commonBits, equal, isIp4, isLinkLocal, isLoopback, isMulticast, samePrefix } from './address.ts';
+import {
+  type Address,
+  commonBits,
+  equal,
+  isBroadcast,
+  isIp4,
+  isLinkLocal,
+  isLoopback,
+  isMulticast,
+  samePrefix,
+} from './address.ts';
 import { type Addresses, AddressOrigin, AddressState } from './addresses.ts';
 
 /** A row of the policy table, RFC 6724 §2.1. `bits` counts from the start of the 16 bytes. */
@@ -61,7 +71,7 @@ export function selectSource(
   policies: readonly Policy[] = POLICIES,
 ): number {
   const own = best(addresses, target, iface, true, policies);
-  const isNarrow = scopeOf(target) <= Scope.Link || isMulticast(target);
+  const isNarrow = scopeOf(target) <= Scope.Link || isMulticast(target) || isBroadcast(target);
   return own >= 0 || isNarrow ? own : best(addresses, target, iface, false, policies);
 }
 
