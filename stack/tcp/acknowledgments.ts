@@ -83,7 +83,8 @@ export class Acknowledgments {
     const isSafe = bytes > 0 && table.lostBytes[c] === lost;
     result |= this.enterIfLost(c, out, out - delivery.held);
     if (table.phase[c] === Phase.Recovery) prrAck(table, c, this.deliveredBytes(c), isSafe, pipeOf(table, c));
-    this.grow(c, isEce ? 0 : bytes, out, nowUs);
+    const isStill = isEce || (result & AckResult.LeftRecovery) !== 0;
+    this.grow(c, isStill ? 0 : bytes, out, nowUs);
     this.setTimer(c, bytes, reorderUs, nowUs, isDuplicate);
     return result | (table.lostBytes[c]! > 0 ? AckResult.LossFound : 0);
   }
