@@ -62,6 +62,15 @@ describe('spurious timeouts', () => {
     expect(s.recovery.cwnd(0) >= 10_000).toBe(isUndone);
   });
 
+  test('Eifel: after a second timeout the echo of the first retransmission is none of the original', () => {
+    const s = timedOut({ timestamps: true });
+    const firstUs = s.shared.nowUs;
+    s.fire();
+    s.repair();
+    const result = s.after(10 * MS).ack(1, [], AckFlag.HasTimestamp, firstUs);
+    expect(result & AckResult.Undone).toBe(0);
+  });
+
   test('CUBIC is as before (RFC 9438 §4.9.1)', () => {
     const s = timedOut({ algorithm: Algorithm.Cubic });
     s.after(10 * MS).ack(1);
@@ -85,6 +94,22 @@ describe('spurious timeouts', () => {
       return t;
     };
     expect(run(true).sender.recovery.totals().undos).toBeGreaterThan(0);
+  });
+});
+
+describe('a lower path MTU (RFC 1191 §6.5)', () => {
+  test('what is longer is sent again in new pieces, which is no congestion', () => {
+    const s = new Sender();
+    s.recovery.sample(0, 100 * MS);
+    s.send(5).at(10 * MS);
+    s.recovery.mssChanged(0, 500);
+    s.recovery.retransmitLonger(0);
+    expect(s.recovery.flight(0)).toBe(0);
+    s.ack(0, [], AckFlag.WindowChanged);
+    expect(s.repair().length).toBe(5);
+    s.after(100 * MS).ack(5);
+    expect(s.recovery.cwnd(0)).toBeGreaterThanOrEqual(10_000);
+    expect(s.recovery.totals()).toEqual({ recoveries: 0, timeouts: 0, undos: 0, reductions: 0 });
   });
 });
 
