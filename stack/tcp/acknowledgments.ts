@@ -81,9 +81,10 @@ export class Acknowledgments {
     const lost = table.lostBytes[c]!;
     const reorderUs = this.findLosses(c, bytes, isThird, nowUs);
     const isSafe = bytes > 0 && table.lostBytes[c] === lost;
-    result |= this.enterIfLost(c, out, out - delivery.held);
+    result |= this.enterIfLost(c, (result & AckResult.LeftRecovery) !== 0 ? 0 : lost);
     if (table.phase[c] === Phase.Recovery) prrAck(table, c, this.deliveredBytes(c), isSafe, pipeOf(table, c));
-    this.grow(c, isEce ? 0 : bytes, out, nowUs);
+    const isStill = isEce || (result & AckResult.LeftRecovery) !== 0;
+    this.grow(c, isStill ? 0 : bytes, out, nowUs);
     this.setTimer(c, bytes, reorderUs, nowUs, isDuplicate);
     return result | (table.lostBytes[c]! > 0 ? AckResult.LossFound : 0);
   }
@@ -91,11 +92,12 @@ export class Acknowledgments {
   /** The reordering timer expired. Returns true if something is lost. */
   reorderExpired(c: number, nowUs: number): boolean {
     const { table } = this;
-    const out = (table.nxt[c]! - table.una[c]!) | 0;
-    const held = table.sackedBytes[c]!;
+    this.delivery.out = (table.nxt[c]! - table.una[c]!) | 0;
+    this.delivery.held = table.sackedBytes[c]!;
     const room = table.phase[c] === Phase.Recovery ? table.cwnd[c]! - pipeOf(table, c) : 0;
+    const lost = table.lostBytes[c]!;
     const reorderUs = rackDetectLoss(table, this.segments, c, nowUs);
-    this.enterIfLost(c, out, out - held);
+    this.enterIfLost(c, lost);
     // Nothing was delivered, so PRR lets no more out than before, but the retransmission itself.
     if (table.phase[c] === Phase.Recovery) table.cwnd[c] = pipeOf(table, c) + Math.max(room, table.mss[c]!);
     armTimer(table, c, nowUs, reorderUs);
@@ -184,10 +186,11 @@ export class Acknowledgments {
     return 0;
   }
 
-  private enterIfLost(c: number, out: number, flight: number): number {
-    const { table } = this;
-    if (table.lostBytes[c] === 0 || table.phase[c]! >= Phase.Recovery) return 0;
-    this.episodes.enterRecovery(c, out, flight);
+  /** Fast recovery begins if more than `known` bytes are lost: what is sent again for another reason is no congestion. */
+  private enterIfLost(c: number, known: number): number {
+    const { table, delivery } = this;
+    if (table.lostBytes[c]! <= known || table.phase[c]! >= Phase.Recovery) return 0;
+    this.episodes.enterRecovery(c, delivery.out, delivery.out - delivery.held);
     return AckResult.EnteredRecovery;
   }
 

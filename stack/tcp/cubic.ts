@@ -90,7 +90,7 @@ export const cubic: CongestionControl = {
     table.cubicPrior[c] = window;
     table.cubicMax[c] = window < table.cubicMax[c]! ? (window * (1 + BETA)) / 2 : window;
     table.cubicEpochUs[c] = -1;
-    return Math.max(Math.floor(flight * BETA), 2 * mss);
+    return Math.max(Math.round(flight * BETA), 2 * mss);
   },
 
   /** §4.8: after a timeout the first congestion avoidance has K = 0. */

@@ -10,7 +10,7 @@ import { Mark, Option, Phase, type RecoveryTable } from './recovery-table.ts';
 import type { Scoreboard } from './scoreboard.ts';
 import { Seg, type Segments } from './segments.ts';
 
-const EPISODE_MARKS = Mark.Rescued | Mark.PartialSeen | Mark.Timestamped;
+const EPISODE_MARKS = Mark.Rescued | Mark.PartialSeen | Mark.Probed | Mark.ProbeDue | Mark.ProbeIsCopy;
 
 export class Episodes {
   /** Totals of all connections. */
@@ -39,7 +39,7 @@ export class Episodes {
     } else {
       table.unset(c, Mark.Undoable); // it was reduced in this window already, for another reason
     }
-    table.unset(c, EPISODE_MARKS | Mark.Probed | Mark.ProbeDue | Mark.ProbeIsCopy);
+    table.unset(c, EPISODE_MARKS);
     table.phase[c] = Phase.Recovery;
     table.recover[c] = table.nxt[c]!;
     table.lossRecover[c] = table.nxt[c]!;
@@ -71,7 +71,7 @@ export class Episodes {
       else reduceThreshold(table, c, (table.nxt[c]! - table.una[c]!) | 0);
     }
     congestionOf(table, c).timedOut(table, c);
-    table.unset(c, EPISODE_MARKS | Mark.Probed | Mark.ProbeDue | Mark.ProbeIsCopy);
+    table.unset(c, EPISODE_MARKS);
     table.set(c, Mark.HeadDue);
     table.phase[c] = Phase.Loss;
     table.recover[c] = table.nxt[c]!;
@@ -171,6 +171,7 @@ export class Episodes {
     table.undoCubicOrigin[c] = table.cubicOrigin[c]!;
     table.undoCubicReno[c] = table.cubicReno[c]!;
     table.undoBytes[c] = 0;
+    table.unset(c, Mark.Timestamped); // RFC 3522 §3.2 step 2: of an episode's retransmissions the first counts
     table.set(c, Mark.Undoable);
   }
 

@@ -12,6 +12,8 @@ export const Frto = {
 
 /** §2.1 step 2b: segments of new data that are sent to find out. */
 const SEGMENTS_NEW = 2;
+/** §2.1 step 3a: the window that lets one retransmission go beside the two. */
+const SEGMENTS_AFTER = 3;
 
 /** The timer expired outside of a recovery (step 1). */
 export function startFrto(table: RecoveryTable, c: number): void {
@@ -44,7 +46,9 @@ export function frtoAck(
   }
   const isSack = table.can(c, Option.Sack);
   if (delivery.isOriginal && (bytes > 0 || isSack)) return true; // step 3b
-  if (isDuplicate) table.frto[c] = Frto.None; // step 3a
+  if (!isDuplicate) return false;
+  table.frto[c] = Frto.None;
+  table.cwnd[c] = SEGMENTS_AFTER * table.mss[c]!; // step 3a
   return false;
 }
 

@@ -1,7 +1,7 @@
 // HyStart++, RFC 9406: leaves slow start when the round trip grows, before there is loss.
 
 import { US_PER_MS } from '../../core/time.ts';
-import type { RecoveryTable } from './recovery-table.ts';
+import { Mark, type RecoveryTable } from './recovery-table.ts';
 
 // RFC 9406 §4.3
 const MIN_RTT_THRESH_US = 4 * US_PER_MS;
@@ -14,12 +14,12 @@ const CSS_ROUNDS = 5;
 /** §4.2: L of a sender that does not pace. */
 export const HYSTART_L = 8;
 
-/** The connection begins, or slow start does: the first round ends with what is sent now. */
+/** The connection begins, or slow start does: the first round ends with what is in flight at the first ACK. */
 export function startHystart(table: RecoveryTable, c: number): void {
   table.roundMinUs[c] = Infinity;
   table.lastRoundMinUs[c] = Infinity;
-  table.roundEnd[c] = table.nxt[c]!;
   table.rttSamples[c] = 0;
+  table.set(c, Mark.RoundIdle);
   table.cssBaseUs[c] = 0;
   table.cssRounds[c] = 0;
 }
@@ -30,6 +30,10 @@ export const hystartDivisor = (table: RecoveryTable, c: number): number =>
 
 /** An ACK came in slow start, after the window grew. `rttUs`: its sample, 0 if none. May end slow start by setting `ssthresh`. */
 export function hystartAck(table: RecoveryTable, c: number, rttUs: number): void {
+  if (table.has(c, Mark.RoundIdle)) {
+    table.roundEnd[c] = table.nxt[c]!;
+    table.unset(c, Mark.RoundIdle);
+  }
   if (rttUs > 0) noteSample(table, c, rttUs);
   if (((table.una[c]! - table.roundEnd[c]!) | 0) >= 0) endRound(table, c);
 }
@@ -56,6 +60,7 @@ function endRound(table: RecoveryTable, c: number): void {
   table.roundMinUs[c] = Infinity;
   table.rttSamples[c] = 0;
   table.roundEnd[c] = table.nxt[c]!;
+  if (table.una[c] === table.nxt[c]) table.set(c, Mark.RoundIdle);
   if (table.cssBaseUs[c] === 0) return;
   table.cssRounds[c] = table.cssRounds[c]! + 1;
   if (table.cssRounds[c] !== CSS_ROUNDS) return;

@@ -120,16 +120,11 @@ function acknowledge(core: Core, c: number, isOutOfOrder: boolean, hasText: bool
   if (!hasText) return;
   const full = Math.max(col.rcvSegment[c]!, Math.min(FULL_SEGMENT_BYTES_MIN, col.ourMss[c]!));
   const owed = (col.rcvNxt[c]! - col.lastAck[c]!) | 0;
-  if (isOutOfOrder || core.has(c, Is.AckDue) || owed >= 2 * full) {
-    sendAck(core, c);
-    return;
-  }
-  if (col.quickAcks[c]! > 0 || core.opted(c, Opt.QuickAck)) {
-    if (col.quickAcks[c]! > 0) col.quickAcks[c] = col.quickAcks[c]! - 1;
-    core.ackSoon(c);
-    return;
-  }
-  if (!core.isTimerSet(c, Timer.Ack)) core.setTimer(c, Timer.Ack, core.shared.nowUs + DELAYED_ACK_US);
+  const isQuick = col.quickAcks[c]! > 0 || core.opted(c, Opt.QuickAck);
+  if (col.quickAcks[c]! > 0) col.quickAcks[c] = col.quickAcks[c]! - 1;
+  if (isOutOfOrder || core.has(c, Is.AckDue) || owed >= 2 * full) sendAck(core, c);
+  else if (isQuick) core.ackSoon(c);
+  else if (!core.isTimerSet(c, Timer.Ack)) core.setTimer(c, Timer.Ack, core.shared.nowUs + DELAYED_ACK_US);
 }
 
 /** The state after the peer's FIN was taken; true if the connection is to enter TIME-WAIT. */

@@ -28,7 +28,8 @@ export function prrAck(table: RecoveryTable, c: number, delivered: number, isSaf
     if (isSafe) count += mss;
     count = Math.min(ssthresh - pipe, count);
   }
-  if (out === 0 && count <= 0) count = mss; // the fast retransmit itself
+  // The fast retransmit itself. Less than a segment is as good as the RFC's 0, as only whole segments are retransmitted.
+  if (out === 0 && count < mss) count = mss;
   table.cwnd[c] = pipe + Math.max(0, count);
 }
 

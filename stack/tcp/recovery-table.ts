@@ -38,6 +38,7 @@ export const Mark = {
   Rescued: 4096, // RFC 6675 §4 NextSeg rule (4) was used in this episode
   HasFack: 8192, // `rackFack` holds the highest sequence number acknowledged in any way
   HasUnsent: 32768, // at the last ACK there was data that could have been sent
+  RoundIdle: 65536, // the round of HyStart++ began with nothing in flight: it ends with what the next ACK finds sent
   HasRack: 16384, // `rackXmitUs`, `rackEnd` and `rackRttUs` hold a segment
 } as const;
 

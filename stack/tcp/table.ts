@@ -1,6 +1,5 @@
 // Connections as columns: numbers in typed arrays, so that ten thousand cost no object and a snapshot is a copy.
 
-import { NONE } from '../../core/slab.ts';
 import type { StateReader, StateWriter } from '../../core/state.ts';
 import { StateError } from '../../core/state.ts';
 import { ADDRESS_WORDS, type Address } from '../address.ts';
@@ -187,6 +186,9 @@ function newColumns(n: number) {
 
 export type Columns = ReturnType<typeof newColumns>;
 
+/** Columns that mean something in one slab only. */
+const OFFSETS: ReadonlySet<string> = new Set(['sndAt', 'rcvAt', 'gapsAt']);
+
 /** Everything of `columns`, in a fixed order. */
 function arraysOf(columns: Columns) {
   return Object.values(columns);
@@ -278,10 +280,10 @@ export class Table {
 
   save(state: StateWriter): void {
     state.number(this.size).number(this.count).number(this.free).number(this.fresh);
-    for (const column of arraysOf(this.col)) state.column(column);
+    for (const [name, column] of Object.entries(this.col)) if (!OFFSETS.has(name)) state.column(column);
   }
 
-  /** Slab offsets are another slab's: whoever loads buffers sets them anew. */
+  /** Whoever loads the buffers sets their offsets. */
   load(state: StateReader): void {
     const size = state.integer(CONNECTIONS_MIN, Math.max(CONNECTIONS_MIN, 2 * this.max));
     if ((size & (size - 1)) !== 0) throw new StateError(`${size} connections`);
@@ -290,11 +292,8 @@ export class Table {
     this.free = state.integer(END, size - 1);
     this.fresh = state.integer(0, size);
     this.col = newColumns(size);
-    for (const column of arraysOf(this.col)) state.into(column);
+    for (const [name, column] of Object.entries(this.col)) if (!OFFSETS.has(name)) state.into(column);
     this.check();
-    this.col.sndAt.fill(NONE);
-    this.col.rcvAt.fill(NONE);
-    this.col.gapsAt.fill(NONE);
   }
 
   /** Every number that is used as an index must be one. */

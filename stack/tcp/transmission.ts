@@ -70,7 +70,7 @@ export class Transmission {
     if (table.phase[c] === Phase.Recovery) prrSent(table, c, bytes);
     if (isHead) table.unset(c, Mark.HeadDue);
     // RFC 6298 §5 leaves open when a fast retransmit restarts the timer: it does for the first segment, which all wait for.
-    if (isProbe || isHead) restartRto(table, c, nowUs);
+    if (isProbe || (isHead && !table.has(c, Mark.PartialSeen))) restartRto(table, c, nowUs);
     if (isProbe || table.timer[c] !== Timer.Reorder) armTimer(table, c, nowUs, 0);
   }
 

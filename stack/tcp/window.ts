@@ -14,10 +14,8 @@ export function scaleFor(bytes: number): number {
 }
 
 /** Bytes that are announced and not yet used: RCV.WND. */
-export const receiveWindow = (core: Core, c: number): number => {
-  const wnd = (core.col.rcvAdv[c]! - core.col.rcvNxt[c]!) | 0;
-  return wnd > 0 ? wnd : 0;
-};
+export const receiveWindow = (core: Core, c: number): number =>
+  Math.max(0, (core.col.rcvAdv[c]! - core.col.rcvNxt[c]!) | 0);
 
 /** Bytes that the receive buffer has room for behind RCV.NXT. */
 function space(core: Core, c: number): number {
@@ -74,7 +72,8 @@ export function isUpdateDue(core: Core, c: number): boolean {
   const edge = (col.rcvNxt[c]! + space(core, c)) | 0;
   const more = (edge - col.rcvAdv[c]!) | 0;
   const mss = col.ourMss[c]!;
-  if (more < Math.min(col.rcvMax[c]! >> 1, mss)) return false;
+  const window = receiveWindow(core, c);
+  if (window < 2 * mss) return more >= Math.min(col.rcvMax[c]! >> 1, mss);
   // A window that is open can wait for the next ACK of data.
-  return receiveWindow(core, c) < 2 * mss || more >= Math.max(2 * mss, col.rcvMax[c]! >> 2);
+  return window < col.rcvMax[c]! >> 4 && more >= col.rcvMax[c]! >> 4;
 }
