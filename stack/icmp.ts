@@ -93,11 +93,6 @@ export class IcmpProtocol implements Transport {
     this.pings = pings;
   }
 
-  /** The next hop of a packet did not answer: its sender is told, this host through its loopback. RFC 1122 §3.2.2.1, RFC 4443 §3.1 */
-  unreachable(iface: number, ip: number, ipBytes: number): void {
-    this.sendError(iface, ip, ipBytes, false, icmp.Type.Unreachable, icmp.Unreachable.Host, 0);
-  }
-
   /**
    * Sends an error about the packet of `ipBytes` at `ip`, which came in by `iface`, unless RFC 1122 §3.2.2 forbids it or there
    * were too many. `word`: the 4 bytes after the checksum.

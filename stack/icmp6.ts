@@ -23,7 +23,6 @@ import type { Shared } from './shared.ts';
 
 const { Icmp6, Tcp } = Protocol;
 const QUOTED_MIN = 8;
-const ADDRESS_UNREACHABLE = 3;
 const INFORMATION = 128; // types from here on are no errors
 
 /** Takes one kind of message: neighbour discovery or multicast listening. The checksum is right. */
@@ -113,11 +112,6 @@ export class Icmp6Protocol implements Transport {
   /** Who takes echo replies, and hears of errors about echo requests. */
   setEcho(pings: Transport): void {
     this.pings = pings;
-  }
-
-  /** The next hop of a packet did not answer: its sender is told, this host through its loopback. RFC 1122 §3.2.2.1, RFC 4443 §3.1 */
-  unreachable(iface: number, ip: number, ipBytes: number): void {
-    this.sendError(iface, ip, ipBytes, false, icmp6.Type.Unreachable, ADDRESS_UNREACHABLE, 0);
   }
 
   /**

@@ -39,6 +39,7 @@ import { IpOutput } from './ip-output.ts';
 import { Ip4Input } from './ip4-input.ts';
 import { Ip6Input } from './ip6-input.ts';
 import { LIMITS, type Limits } from './limits.ts';
+import { LinkReports } from './link-reports.ts';
 import { Loopback } from './loopback.ts';
 import { Paths } from './paths.ts';
 import { Protocols } from './protocols.ts';
@@ -157,7 +158,8 @@ export class Stack {
 
   /** The hooks between those who know each other only by contract. */
   private connectParts(protocols: Protocols): void {
-    const { autoconf, sockets, icmp, icmp6, output, paths } = this;
+    const { autoconf, sockets, icmp, icmp6, output, paths, shared, addresses, reassembly } = this;
+    const reports = new LinkReports(shared, addresses, protocols, icmp, icmp6, reassembly);
     output.setNextHops(autoconf.neighbors);
     paths.setNextHops(autoconf.neighbors);
     this.ip4.setMembership(autoconf.multicast);
@@ -173,10 +175,7 @@ export class Stack {
     autoconf.onRedirect = (iface, router, target, next) => paths.redirect(iface, target, next, router);
     autoconf.neighbors.onReachability = (iface, address, isUsable) =>
       isUsable ? paths.invalidate() : paths.gatewayGone(iface, address);
-    autoconf.neighbors.onUnreachable = (iface, frameAt, frameBytes) => {
-      const isIp6 = ethernet.etherType(this.shared.view, frameAt) === ethernet.EtherType.Ip6;
-      (isIp6 ? icmp6 : icmp).unreachable(iface, frameAt + HEADER_BYTES, frameBytes - HEADER_BYTES);
-    };
+    autoconf.neighbors.onUnreachable = (iface, at, bytes) => reports.unreachable(iface, at, bytes);
   }
 
   /** Adds an interface: number 2 and up; 1 is loopback. Throws `UsageError`. */
