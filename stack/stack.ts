@@ -95,6 +95,7 @@ export class Stack {
   private readonly icmp: IcmpProtocol;
   private readonly icmp6: Icmp6Protocol;
   private readonly reassembly: Reassembly;
+  private readonly forwarder: Forwarder;
   private readonly ip4: Ip4Input;
   private readonly ip6: Ip6Input;
   private readonly loopback: Loopback;
@@ -118,14 +119,14 @@ export class Stack {
     this.icmp = new IcmpProtocol(shared, this.interfaces, this.addresses, this.paths, this.output, protocols);
     this.icmp6 = new Icmp6Protocol(shared, this.interfaces, this.addresses, this.paths, this.output, protocols);
     this.reassembly = new Reassembly(shared, this.limits);
-    const forwarder = this.makeForwarder();
+    this.forwarder = this.makeForwarder();
     const input = {
       shared,
       interfaces: this.interfaces,
       addresses: this.addresses,
       protocols,
       reassembly: this.reassembly,
-      forwarder,
+      forwarder: this.forwarder,
     };
     this.ip4 = new Ip4Input(input, this.icmp);
     this.ip6 = new Ip6Input(input, this.icmp6);
@@ -173,6 +174,11 @@ export class Stack {
     protocols.register(Protocol.Udp, sockets.udp);
     protocols.setRawListener(sockets.raw);
     autoconf.onRedirect = (iface, router, target, next) => paths.redirect(iface, target, next, router);
+    const { onRouterGone } = autoconf.neighbors;
+    autoconf.neighbors.onRouterGone = (iface, address) => {
+      onRouterGone?.(iface, address);
+      paths.gatewayGone(iface, address);
+    };
     autoconf.neighbors.onReachability = (iface, address, isUsable) =>
       isUsable ? paths.invalidate() : paths.gatewayGone(iface, address);
     autoconf.neighbors.onUnreachable = (iface, at, bytes) => reports.unreachable(iface, at, bytes);
@@ -195,6 +201,9 @@ export class Stack {
     if (length < HEADER_BYTES) return Drop.EthTruncated;
     const { packets } = this.sockets;
     if (!packets.isIdle) packets.hearFrame(iface.number, at, length, false);
+    // RFC 1122 §2: what a switch floods for another station is not ours. The group bit is the lowest of the first byte.
+    const isOurs = view.getUint32(at + 2) === iface.macLow && view.getUint16(at) === iface.macHigh;
+    if (!isOurs && (view.getUint8(at) & 1) === 0) return Drop.NotForUs;
     switch (ethernet.etherType(view, at)) {
       case ethernet.EtherType.Ip6:
         // RFC 4862 §5.4.5: an address of the hardware was taken, so nothing is received either.
@@ -286,7 +295,9 @@ export class Stack {
     this.configuration.close();
     this.icmp.close();
     this.icmp6.close();
-    for (const iface of this.interfaces.all()) iface.output.close();
+    this.reassembly.close();
+    this.forwarder.close();
+    this.interfaces.close();
   }
 
   private savedParts(): readonly Saved[] {
