@@ -105,13 +105,12 @@ export function rackDetectLoss(table: RecoveryTable, segments: Segments, c: numb
   const window = table.rackRttUs[c]! + reorderWindowUs(table, c);
   let waitUs = 0;
   let s = table.oldest[c]!;
-  while (s !== NO_SEGMENT && segments.atUs[s]! <= xmitUs) {
+  // Of what was sent in the same µs the list has the lower sequence numbers first, but for rare copies: those wait for a later ACK.
+  while (s !== NO_SEGMENT && sentAfter(xmitUs, table.rackEnd[c]!, segments.atUs[s]!, segments.end[s]!)) {
     const after = segments.later[s]!;
-    if (sentAfter(xmitUs, table.rackEnd[c]!, segments.atUs[s]!, segments.end[s]!)) {
-      const leftUs = segments.atUs[s]! + window - nowUs;
-      if (leftUs <= 0) markLost(table, segments, c, s);
-      else if (leftUs > waitUs) waitUs = leftUs;
-    }
+    const leftUs = segments.atUs[s]! + window - nowUs;
+    if (leftUs <= 0) markLost(table, segments, c, s);
+    else if (leftUs > waitUs) waitUs = leftUs;
     s = after;
   }
   return waitUs;

@@ -55,4 +55,12 @@ describe('transfers over a virtual link', () => {
       { numRuns: 300 },
     );
   });
+
+  test.each([1, 3, 8])('with %d descriptors a transfer with loss ends all the same', (segmentsMax) => {
+    const fate: Fate = (n) => (n % 11 === 5 ? DROP : 0);
+    const transfer = new Transfer(new Sender({ segmentsMax }), { ...link, segments: 200, fate });
+    transfer.run(1e11);
+    expect((transfer.sender.una - transfer.sender.isn) | 0).toBe(200_000);
+    expect(transfer.sender.recovery.segmentsUsed()).toBe(0);
+  });
 });
