@@ -173,6 +173,11 @@ export class Paths implements PathsContract {
     if (n >= 0) this.hops.confirm(n);
   }
 
+  /** The MTU of an interface's link, whatever was learned about paths: what an MSS is announced by, RFC 6691 §2. */
+  linkMtuOf(iface: number): number {
+    return this.interfaces.get(iface)?.linkMtuBytes ?? IP4_MTU_MIN;
+  }
+
   /**
    * Somebody said "too big" about a packet from `source` to `target`, and whoever sent it found that credible. True if the
    * path's MTU is lower now. RFC 8201 §4: never below 1280, and never up. RFC 1191 §3: nothing below 68 is believed.
