@@ -23,7 +23,7 @@ export function setMss(core: Core, c: number, path: number): void {
   const peer = col.peerMss[c]! > 0 ? col.peerMss[c]! : defaultMss(isIp6);
   let mss = Math.min(peer, mtu - ipHeaderBytes(isIp6) - HEADER_BYTES);
   if (col.maxSegment[c]! > 0) mss = Math.min(mss, col.maxSegment[c]!);
-  if (mss < MSS_MIN) mss = Math.min(MSS_MIN, Math.max(MSS_MIN, mss));
+  mss = Math.max(mss, MSS_MIN);
   col.pathMtu[c] = mtu;
   col.mss[c] = mss - (core.has(c, Is.Timestamps) ? TIMESTAMPS_BYTES : 0);
 }
