@@ -22,6 +22,7 @@ import { ports } from './ports.ts';
 import { runIperf } from './run-iperf.ts';
 import { saturate } from './saturate.ts';
 import { slowPort } from './slow-port.ts';
+import { stackKernel } from './stack-kernel.ts';
 import { stackPair } from './stack-pair.ts';
 import { startup } from './startup.ts';
 import { stream } from './stream.ts';
@@ -40,6 +41,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   idle,
   runIperf,
   stackPair,
+  stackKernel,
 ];
 
 const USAGE = 'npm run bench -- NAME [--rounds N] [--seconds S] [--ours LINE] [--theirs LINE]';
