@@ -1,8 +1,11 @@
 // RFC 4821, RFC 8899: a path that swallows long packets silently is found out, downward and upward.
 
 import { expect, test } from 'vitest';
+import { DROP, PASS } from '../../../sim/sim.ts';
 import { Errno } from '../../../stack/errno.ts';
+import { parseAddress, Ready } from '../../../stack/stack.ts';
 import { nextSize } from '../../../stack/tcp/mtu-probe.ts';
+import { HostPair } from '../../kit/stack-kit.ts';
 import { type Host, newSlab, Pair, transfer } from '../kit-tcp.ts';
 
 const HEADERS = 40;
@@ -149,4 +152,35 @@ test('a router that says too big is believed about what is in flight only (RFC 5
   quote(first!.seq);
   expect(host.lowered).toEqual([1200]);
   expect(host.sent().every((s) => sizeOf(s.data, s.options) <= 1200)).toBe(true);
+});
+
+test.each(['10.0.0.2', 'fd00::2'])('between two stacks, to %s, the size is found and kept by the path', (to) => {
+  const MOST = 1446;
+  const { pair, a, b } = new HostPair({ link: { delayUs: 2000 } });
+  let longest = 0;
+  pair.world.rule((hop) => {
+    const packet = hop.length - 14;
+    if (packet > MOST) return DROP;
+    longest = Math.max(longest, packet);
+    return PASS;
+  });
+  const any = parseAddress(to.includes(':') ? '::' : '0.0.0.0')!;
+  const l = b.tcp.open(to.includes(':'));
+  expect(b.tcp.bind(l, any, 80, 0)).toBe(0);
+  expect(b.tcp.listen(l, 5)).toBe(0);
+  const c = a.tcp.open(to.includes(':'));
+  a.tcp.connect(c, parseAddress(to)!, 80, 0);
+  pair.world.touch(pair.a);
+  pair.runUntil(() => (b.tcp.readiness(l) & Ready.In) !== 0, 3_000_000);
+  const d = b.tcp.accept(l);
+  const chunk = new Uint8Array(65536);
+  let got = 0;
+  for (let guard = 0; got < 2_000_000 && guard < 20_000; guard++) {
+    if (a.tcp.send(c, chunk, 0, chunk.length, 0) > 0) pair.world.touch(pair.a);
+    if (!pair.step()) break;
+    for (let n = 1; n > 0; got += Math.max(0, n)) n = b.tcp.receive(d, chunk, 0, chunk.length, 0);
+    pair.world.touch(pair.b);
+  }
+  expect(longest).toBeGreaterThan(MOST - 24);
+  expect(a.paths.mtuOf(a.paths.find(any, parseAddress(to)!, 0))).toBe(longest);
 });
