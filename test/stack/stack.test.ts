@@ -28,7 +28,8 @@ function move(hosts: HostPair, a: Stack, client: number, b: Stack, server: numbe
   const into = new Uint8Array(65536);
   let sent = 0;
   let got = 0;
-  do {
+  for (let idle = 0; got < BYTES && idle < 3; ) {
+    const before = got + sent;
     sent += Math.max(0, a.sockets.send(client, data, sent, BYTES - sent, 0));
     for (let n = b.sockets.receive(server, into, 0, into.length, 0); n > 0; ) {
       for (let i = 0; i < n; i++) if (into[i] !== byteAt(got + i)) throw new Error(`byte ${got + i} is another`);
@@ -36,7 +37,8 @@ function move(hosts: HostPair, a: Stack, client: number, b: Stack, server: numbe
       n = b.sockets.receive(server, into, 0, into.length, 0);
     }
     hosts.touch();
-  } while (got < BYTES && hosts.pair.step());
+    idle = hosts.pair.step() || got + sent > before ? 0 : idle + 1;
+  }
   return got;
 }
 
