@@ -181,8 +181,10 @@ export class Acknowledgments {
       if (delivery.isSacked || table.phase[c] === Phase.Recovery) this.board.markBySacks(c);
       return 0;
     }
-    // RFC 6582 §3.2 step 2, and step 3 on a partial acknowledgment.
-    if (isThird || (bytes > 0 && table.phase[c] === Phase.Recovery)) this.board.markHeadLost(c);
+    // RFC 6582 §3.2 step 2, and step 3 on a partial acknowledgment, which PRR does not hold back.
+    const isPartial = bytes > 0 && table.phase[c] === Phase.Recovery;
+    if (isThird || isPartial) this.board.markHeadLost(c);
+    if (isPartial) table.set(c, Mark.HeadDue);
     return 0;
   }
 
