@@ -129,6 +129,7 @@ function sequenceColumns(n: number) {
     dsackStart: new Int32Array(n),
     dsackEnd: new Int32Array(n),
     pathMtu: new Int32Array(n), // as the segments in flight were cut
+    provenMtu: new Int32Array(n), // the path MTU of which a full segment arrived
   };
 }
 
