@@ -258,11 +258,11 @@ export class Paths implements PathsContract {
   private resolve(p: number): number {
     this.stamp[p] = STALE;
     const code = this.route(p);
-    if (code < 0) return code;
+    if (code < 0) return this.fail(p, code);
     const iface = this.iface[p]!;
     const one = this.interfaces.get(iface)!;
-    if (!one.isUp) return -Errno.ENETDOWN;
-    if (!isIp4(this.targets[p]!) && !one.carriesIp6) return -Errno.ENETUNREACH;
+    if (!one.isUp) return this.fail(p, -Errno.ENETDOWN);
+    if (!isIp4(this.targets[p]!) && !one.carriesIp6) return this.fail(p, -Errno.ENETUNREACH);
     const fact = this.kind[p] === PathKind.Unicast ? this.facts.find(this.targets[p]!, iface) : NO_ONE;
     const pmtu = fact >= 0 ? this.facts.mtuOf(fact) : 0;
     this.pmtu[p] = pmtu < this.mtu[p]! ? pmtu : 0;

@@ -53,6 +53,7 @@ import { Tcp } from './tcp/tcp.ts';
 
 export { type Address, format as formatAddress, parse as parseAddress } from './address.ts';
 export { AddressOrigin, AddressState } from './addresses.ts';
+export { type Config, parseConfig } from './config.ts';
 export { Errno, errnoName } from './errno.ts';
 export type { NetworkInterface } from './interfaces.ts';
 export { ANY_IFACE, LOOPBACK_IFACE } from './ip.ts';
@@ -60,7 +61,15 @@ export { LIMITS, type Limits } from './limits.ts';
 export { RouteOrigin } from './routes.ts';
 export { Datagram, Family, MessageFlag, SocketName, SocketOption, SocketProtocol, SocketType } from './sockets.ts';
 export { type StackHost, StackPort } from './stack-port.ts';
-export { Listener, SocketError, SocketHandle, Streams, TcpStream, UdpSocket } from './streams.ts';
+export {
+  Listener,
+  type ReceivedDatagram,
+  SocketError,
+  SocketHandle,
+  Streams,
+  TcpStream,
+  UdpSocket,
+} from './streams.ts';
 export { Ready, State as TcpState, TcpOption } from './tcp/tcp.ts';
 
 const HEADER_BYTES = ethernet.HEADER_BYTES;
