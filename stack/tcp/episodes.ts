@@ -10,7 +10,7 @@ import { Mark, Option, Phase, type RecoveryTable } from './recovery-table.ts';
 import type { Scoreboard } from './scoreboard.ts';
 import { Seg, type Segments } from './segments.ts';
 
-const EPISODE_MARKS = Mark.Rescued | Mark.PartialSeen | Mark.Probed | Mark.ProbeDue | Mark.ProbeIsCopy;
+const EPISODE_MARKS = Mark.MtuProbe | Mark.Rescued | Mark.PartialSeen | Mark.Probed | Mark.ProbeDue | Mark.ProbeIsCopy;
 
 export class Episodes {
   /** Totals of all connections. */

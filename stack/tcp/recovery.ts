@@ -43,6 +43,15 @@ export const Action = {
 } as const;
 export type Action = (typeof Action)[keyof typeof Action];
 
+/** What became of a probe of a longer path. */
+export const ProbeOutcome = {
+  Pending: 0,
+  Delivered: 1,
+  Lost: 2, // alone, so the path is too narrow
+  Unknown: 3, // with other segments or by a timeout, so it may have been congestion (RFC 4821 §7.5)
+} as const;
+export type ProbeOutcome = (typeof ProbeOutcome)[keyof typeof ProbeOutcome];
+
 /** Congestion control algorithms. */
 export const Algorithm = { NewReno: 0, Cubic: 1 } as const;
 
@@ -262,6 +271,22 @@ export class Recovery {
   /** The path's MTU fell, `mssChanged` was called: what is in flight and longer than the mss is to be sent again, which is no congestion (RFC 1191 §6.5). `nextLost` returns it. */
   retransmitLonger(c: number): void {
     this.transmission.markLonger(c);
+  }
+
+  /** What was sent last, from `seq` on, is a probe of a longer path: that it is lost alone is no congestion (RFC 4821 §7.5). */
+  probing(c: number, seq: number): void {
+    const { table } = this;
+    table.probeSeq[c] = seq;
+    table.probeEnd[c] = table.nxt[c]!;
+    table.unset(c, Mark.MtuLost);
+    table.set(c, Mark.MtuProbe);
+  }
+
+  /** What became of the probe. */
+  probeOutcome(c: number): ProbeOutcome {
+    const { table } = this;
+    if (!table.has(c, Mark.MtuProbe)) return table.has(c, Mark.MtuLost) ? ProbeOutcome.Lost : ProbeOutcome.Unknown;
+    return ((table.una[c]! - table.probeEnd[c]!) | 0) >= 0 ? ProbeOutcome.Delivered : ProbeOutcome.Pending;
   }
 
   /** The timeout as it is, backed off. */

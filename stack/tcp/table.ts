@@ -84,6 +84,7 @@ function smallColumns(n: number) {
     keepCount: new Uint8Array(n), // keep-alives that were not answered
     keepMax: new Uint8Array(n),
     quickAcks: new Uint8Array(n), // so many more segments are acknowledged at once
+    mtuTries: new Uint8Array(n), // probes of the size in question that were lost
     persists: new Uint8Array(n), // zero-window probes in a row
     hopLimit: new Uint8Array(n),
     trafficClass: new Uint8Array(n),
@@ -129,6 +130,8 @@ function sequenceColumns(n: number) {
     dsackStart: new Int32Array(n),
     dsackEnd: new Int32Array(n),
     pathMtu: new Int32Array(n), // as the segments in flight were cut
+    mtuHigh: new Int32Array(n), // RFC 4821 §7.3: a size that does not pass, 0: none is known
+    mtuProbe: new Int32Array(n), // the size of the probe in flight, 0: none is
   };
 }
 
@@ -176,7 +179,7 @@ function timeColumns(n: number) {
     userTimeoutUs: new Float64Array(n),
     lingerUs: new Float64Array(n),
     challengeUs: new Float64Array(n),
-    mtuProbeUs: new Float64Array(n), // when a longer segment may be tried again, RFC 4821 §7.7
+    mtuProbeUs: new Float64Array(n), // from when on longer segments are tried, 0: no need (RFC 4821 §7.7)
   };
 }
 
