@@ -26,7 +26,7 @@ for (const to of ['10.0.0.2', 'fd00::2']) {
 
 test('an answer that nobody waits for is dropped and counted', async () => {
   const hosts = new HostPair({ link: { delayUs: 1_000_000 } });
-  await expect(settle(hosts, hosts.a.streams.ping('10.0.0.2', { timeoutUs: 3_500_000 }))).rejects.toThrow('ETIMEDOUT');
+  await expect(settle(hosts, hosts.a.streams.ping('10.0.0.2', { timeoutUs: 2_500_000 }))).rejects.toThrow('ETIMEDOUT');
   hosts.pair.run(10_000_000);
   expect(hosts.pair.a.ports[0]!.counters.drops.counts[Drop.NoSocket]).toBe(1);
 });
