@@ -11,6 +11,7 @@ await build({
     enter: 'cli/enter.ts',
     bench: 'bench/main.ts',
     'bench-generator': 'bench/generator.ts',
+    'bench-stack': 'bench/stack-load.ts',
   },
   outdir: 'dist',
   bundle: true,

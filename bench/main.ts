@@ -22,6 +22,8 @@ import { ports } from './ports.ts';
 import { runIperf } from './run-iperf.ts';
 import { saturate } from './saturate.ts';
 import { slowPort } from './slow-port.ts';
+import { stackKernel } from './stack-kernel.ts';
+import { stackPair } from './stack-pair.ts';
 import { startup } from './startup.ts';
 import { stream } from './stream.ts';
 
@@ -38,6 +40,8 @@ const BENCHMARKS: readonly Benchmark[] = [
   startup,
   idle,
   runIperf,
+  stackPair,
+  stackKernel,
 ];
 
 const USAGE = 'npm run bench -- NAME [--rounds N] [--seconds S] [--ours LINE] [--theirs LINE]';

@@ -53,6 +53,8 @@ import { Tcp } from './tcp/tcp.ts';
 
 export { type Address, format as formatAddress, parse as parseAddress } from './address.ts';
 export { AddressOrigin, AddressState } from './addresses.ts';
+export { type Config, parseConfig } from './config.ts';
+export { interfaceOptionsOf } from './configuration.ts';
 export { Errno, errnoName } from './errno.ts';
 export type { NetworkInterface } from './interfaces.ts';
 export { ANY_IFACE, LOOPBACK_IFACE } from './ip.ts';
@@ -60,7 +62,15 @@ export { LIMITS, type Limits } from './limits.ts';
 export { RouteOrigin } from './routes.ts';
 export { Datagram, Family, MessageFlag, SocketName, SocketOption, SocketProtocol, SocketType } from './sockets.ts';
 export { type StackHost, StackPort } from './stack-port.ts';
-export { Listener, SocketError, SocketHandle, Streams, TcpStream, UdpSocket } from './streams.ts';
+export {
+  Listener,
+  type ReceivedDatagram,
+  SocketError,
+  SocketHandle,
+  Streams,
+  TcpStream,
+  UdpSocket,
+} from './streams.ts';
 export { Ready, State as TcpState, TcpOption } from './tcp/tcp.ts';
 
 const HEADER_BYTES = ethernet.HEADER_BYTES;
@@ -146,7 +156,7 @@ export class Stack {
       nowUs: () => shared.nowUs,
       lookup: (name) => this.configuration.lookup(name),
     });
-    this.configuration = new Configuration(this);
+    this.configuration = new Configuration(this, () => this.wake());
     this.connectParts(protocols);
     this.parts = [this.autoconf, this.routes, this.reassembly, this.configuration, this.tcp, this.streams];
   }
@@ -210,7 +220,8 @@ export class Stack {
         if (this.autoconf.isDisabled(iface.number)) return Drop.NotForUs;
         return this.ip6.receive(iface.number, at, length, offload);
       case ethernet.EtherType.Ip4:
-        if (this.configuration.hearsDhcp && this.configuration.hear(iface.number, at, length)) return Drop.None;
+        if (this.configuration.hearsDhcp && this.configuration.hear(iface.number, at, length, offload))
+          return Drop.None;
         return this.ip4.receive(iface.number, at, length, offload);
       case ethernet.EtherType.Arp:
         return this.autoconf.arp.receive(iface, at + HEADER_BYTES, length - HEADER_BYTES);

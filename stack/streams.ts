@@ -16,7 +16,7 @@ import { UdpSocket } from './udp-socket.ts';
 
 export { SocketError, SocketHandle } from './socket-handle.ts';
 export { Listener, TcpStream } from './tcp-stream.ts';
-export { UdpSocket } from './udp-socket.ts';
+export { type ReceivedDatagram, UdpSocket } from './udp-socket.ts';
 
 const BACKLOG = 511; // as Node's
 const PING_BYTES = 56;

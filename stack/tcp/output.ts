@@ -139,7 +139,7 @@ export function resend(core: Core, c: number, path: number, seg: number): boolea
   do {
     const bytes = Math.max(0, Math.min(most, (dataEnd - seq) | 0));
     const isLast = ((seq + bytes) | 0) === dataEnd;
-    let flags = isLast && dataEnd === col.sndEnd[c] ? Flag.Psh : 0;
+    let flags = isLast && bytes > 0 && dataEnd === col.sndEnd[c] ? Flag.Psh : 0;
     if (isLast && dataEnd !== end) flags |= Flag.Fin;
     if (emit(core, c, path, flags, seq, bytes, bytes > mss ? mss : 0, false) === Drop.TxFull) return false;
     seq = (seq + bytes) | 0;

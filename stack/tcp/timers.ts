@@ -16,8 +16,8 @@ import { emit, roomNow, sendAck } from './transmit.ts';
 const TIMERS = 4;
 /** An orphan's user will not ask again: it gives up earlier, after about 100 s. */
 const ORPHAN_RETRIES = 8;
-/** RFC 8899 §4.3, RFC 4821 §7.6: after so many timeouts in a row the path may be a black hole for long packets. */
-const BLACK_HOLE_TIMEOUTS = 2;
+/** RFC 4821 §7.7: at R1, three retransmissions in vain (RFC 9293 §3.8.3), the path may be a black hole for long packets. */
+const BLACK_HOLE_TIMEOUTS = 4;
 const BASE_MTU_4 = 576;
 const BASE_MTU_6 = 1280;
 
