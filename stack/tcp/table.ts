@@ -71,6 +71,8 @@ export const Opt = {
   Timestamps: 1 << 10,
   Sack: 1 << 11,
   Scaling: 1 << 12,
+  SendFixed: 1 << 13, // the user set the size of the buffer
+  ReceiveFixed: 1 << 14,
 } as const;
 
 /** States, counts, ports. */
@@ -122,6 +124,7 @@ function sequenceColumns(n: number) {
     sndSmall: new Int32Array(n), // end of the last segment that was not full: Minshall's variable
     rcvNxt: new Int32Array(n),
     rcvRead: new Int32Array(n), // the first byte that the user has not read
+    tuneRead: new Int32Array(n), // `rcvRead` at that time
     rcvAdv: new Int32Array(n), // the right edge that we announced; it never moves back
     rcvFin: new Int32Array(n),
     lastAck: new Int32Array(n), // Last.ACK.sent of RFC 7323 §4.3
@@ -180,6 +183,7 @@ function timeColumns(n: number) {
     userTimeoutUs: new Float64Array(n),
     lingerUs: new Float64Array(n),
     challengeUs: new Float64Array(n),
+    tuneUs: new Float64Array(n), // when the round began in which the reader's rate is measured
     mtuProbeUs: new Float64Array(n), // from when on longer segments are tried, 0: no need (RFC 4821 §7.7)
   };
 }
