@@ -61,6 +61,7 @@ function describe(done: (status: number) => void): Command {
     .addHelpText('after', EXAMPLES);
   addNodes(program, done);
   addPlugs(program, done);
+  addStack(program, done);
   addControl(program, done);
   program
     .command('run')
@@ -131,6 +132,29 @@ function addPlugs(program: Command, done: (status: number) => void): void {
     .addOption(new Option('-c, --count <N>', 'end after N frames').argParser(int(1, 1e9)))
     .action(async (net, options) => done(await (await import('./port.ts')).port(net, options)));
 }
+
+function addStack(program: Command, done: (status: number) => void): void {
+  program
+    .command('stack [CONFIG]')
+    .description("a host on weft's own TCP/IP stack, in this process; CONFIG is one line, 'eth' by default")
+    .option('--net <NET>', 'the network: a name, a directory or a VNL')
+    .option('-L <[BIND:]PORT:HOST:PORT>', "listen on this host's loopback, lead into the network (repeatable)", list)
+    .option('-R <[BIND:]PORT:HOST:PORT>', 'listen in the network, lead to HOST as seen from here (repeatable)', list)
+    .option('--echo', 'serve echo, discard and chargen in the network: ports 7, 9 and 19, TCP and UDP')
+    .option('--mac <MAC>', "the host's MAC address (default: random)")
+    .option('-q, --quiet', 'print nothing but errors')
+    .addHelpText('after', STACK_EXAMPLES)
+    .action(async (line, options) => done(await (await import('./stack.ts')).stack(line, options)));
+}
+
+const STACK_EXAMPLES = `
+CONFIG: eth dhcp dhcp6 rd slaac temp eui64 auto, ip=ADDRESS/BITS gw=ADDRESS dns=ADDRESS domain=NAME mtu=BYTES, with commas.
+
+Examples:
+  weft stack --echo eth,ip=10.0.0.9/24             a host that answers pings and echoes
+  weft stack -L 8080:10.0.0.2:80 eth,ip=10.0.0.9/24
+                                                   http://127.0.0.1:8080/ is port 80 of a program in the network
+  weft stack -R 80:127.0.0.1:8000 auto             port 80 in the network is port 8000 here`;
 
 function addControl(program: Command, done: (status: number) => void): void {
   program

@@ -53,6 +53,7 @@ import { Tcp } from './tcp/tcp.ts';
 
 export { type Address, format as formatAddress, parse as parseAddress } from './address.ts';
 export { AddressOrigin, AddressState } from './addresses.ts';
+export { type Config, parseConfig } from './config.ts';
 export { interfaceOptionsOf } from './configuration.ts';
 export { Errno, errnoName } from './errno.ts';
 export type { NetworkInterface } from './interfaces.ts';
@@ -61,7 +62,15 @@ export { LIMITS, type Limits } from './limits.ts';
 export { RouteOrigin } from './routes.ts';
 export { Datagram, Family, MessageFlag, SocketName, SocketOption, SocketProtocol, SocketType } from './sockets.ts';
 export { type StackHost, StackPort } from './stack-port.ts';
-export { Listener, SocketError, SocketHandle, Streams, TcpStream, UdpSocket } from './streams.ts';
+export {
+  Listener,
+  type ReceivedDatagram,
+  SocketError,
+  SocketHandle,
+  Streams,
+  TcpStream,
+  UdpSocket,
+} from './streams.ts';
 export { Ready, State as TcpState, TcpOption } from './tcp/tcp.ts';
 
 const HEADER_BYTES = ethernet.HEADER_BYTES;
@@ -103,6 +112,7 @@ export class Stack {
   private readonly parts: readonly Part[];
   private offsetUs = 0; // the stack's clock minus the host's
   private isUnfinished = false;
+  private isClosed = false;
   private wakers: (() => void)[] = [];
 
   constructor({ slab, secret, nowUs, limits }: StackOptions) {
@@ -292,9 +302,14 @@ export class Stack {
     for (const iface of this.interfaces.all()) if (!iface.isLoopback) this.autoconf.announce(iface);
   }
 
-  /** Gives all memory back. */
+  /** Aborts what the promise API has open, and gives all memory back. The stack is of no use afterwards; its ports are closed first. */
   close(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
     this.configuration.close();
+    this.streams.close();
+    this.sockets.releaseMemory();
+    this.autoconf.neighbors.close();
     this.icmp.close();
     this.icmp6.close();
     this.reassembly.close();

@@ -16,7 +16,7 @@ import { UdpSocket } from './udp-socket.ts';
 
 export { SocketError, SocketHandle } from './socket-handle.ts';
 export { Listener, TcpStream } from './tcp-stream.ts';
-export { UdpSocket } from './udp-socket.ts';
+export { type ReceivedDatagram, UdpSocket } from './udp-socket.ts';
 
 const BACKLOG = 511; // as Node's
 const PING_BYTES = 56;
@@ -83,6 +83,11 @@ export class Streams implements HandleOwner {
 
   expire(): void {
     this.timeouts.expire();
+  }
+
+  /** Aborts all that is open: whoever waits gets an error. */
+  close(): void {
+    for (const handle of [...this.handles]) handle?.abort();
   }
 
   wake(): void {
