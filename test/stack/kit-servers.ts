@@ -2,7 +2,7 @@
 
 import type { PairOptions } from '../../sim/sim.ts';
 import { Pair } from '../../sim/sim.ts';
-import { type Address, format, ip4Of, of4 } from '../../stack/address.ts';
+import { type Address, format, ip4Of, isLinkLocal, of4 } from '../../stack/address.ts';
 import { ADVERTISEMENT, type Advertisement } from '../../stack/advertisement.ts';
 import { bytesOf } from '../../stack/resolver-names.ts';
 import { SocketDatagrams } from '../../stack/socket-io.ts';
@@ -273,7 +273,7 @@ export class DnsServer implements Server {
 
   constructor(lab: Lab) {
     this.lab = lab;
-    this.io = new SocketDatagrams(lab.b.sockets);
+    this.io = new SocketDatagrams(lab.b.sockets, (target) => (isLinkLocal(target) ? ETH : 0));
     this.handles = [false, true].map((isIp6) => this.io.open({ isIp6, port: 53, iface: 0 }));
     const { sockets } = lab.b;
     this.listener = sockets.socket(Family.Inet6, SocketType.Stream);
