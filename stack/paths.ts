@@ -173,6 +173,11 @@ export class Paths implements PathsContract {
     if (n >= 0) this.hops.confirm(n);
   }
 
+  /** The MTU of an interface's link, whatever was learned about paths: what an MSS is announced by, RFC 6691 §2. */
+  linkMtuOf(iface: number): number {
+    return this.interfaces.get(iface)?.linkMtuBytes ?? IP4_MTU_MIN;
+  }
+
   /**
    * Somebody said "too big" about a packet from `source` to `target`, and whoever sent it found that credible. True if the
    * path's MTU is lower now. RFC 8201 §4: never below 1280, and never up. RFC 1191 §3: nothing below 68 is believed.
@@ -186,6 +191,21 @@ export class Paths implements PathsContract {
     this.facts.setMtu(target, this.iface[path]!, mayCut ? Math.min(IP4_PMTU_MIN, this.mtu[path]!) : mtuBytes, mayCut);
     this.invalidate();
     return true;
+  }
+
+  /** A packet of `mtuBytes` passed from `source` to `target`, for certain: at least so much is believed for ten minutes. */
+  raiseMtu(source: Address, target: Address, iface: number, mtuBytes: number): void {
+    const path = this.find(source, target, iface);
+    if (path < 0 || this.kind[path] !== PathKind.Unicast || mtuBytes > this.mtu[path]!) return;
+    const isKnown = this.pmtu[path] !== 0 && this.shared.nowUs < this.pmtuUntil[path]!;
+    if (isKnown && mtuBytes <= this.pmtu[path]!) return;
+    this.facts.setMtu(target, this.iface[path]!, mtuBytes, false);
+    this.invalidate();
+  }
+
+  /** The longest packet that the path may be probed with: what link and route take; 0 where routers may cut what is too long. */
+  probeLimitOf(path: number): number {
+    return this.mayCut(path) ? 0 : this.mtu[path]!;
   }
 
   /**
@@ -253,11 +273,11 @@ export class Paths implements PathsContract {
   private resolve(p: number): number {
     this.stamp[p] = STALE;
     const code = this.route(p);
-    if (code < 0) return code;
+    if (code < 0) return this.fail(p, code);
     const iface = this.iface[p]!;
     const one = this.interfaces.get(iface)!;
-    if (!one.isUp) return -Errno.ENETDOWN;
-    if (!isIp4(this.targets[p]!) && !one.carriesIp6) return -Errno.ENETUNREACH;
+    if (!one.isUp) return this.fail(p, -Errno.ENETDOWN);
+    if (!isIp4(this.targets[p]!) && !one.carriesIp6) return this.fail(p, -Errno.ENETUNREACH);
     const fact = this.kind[p] === PathKind.Unicast ? this.facts.find(this.targets[p]!, iface) : NO_ONE;
     const pmtu = fact >= 0 ? this.facts.mtuOf(fact) : 0;
     this.pmtu[p] = pmtu < this.mtu[p]! ? pmtu : 0;

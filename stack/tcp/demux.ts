@@ -196,7 +196,7 @@ export class Demux {
     state.into(this.key);
     this.seed = sipHash(this.key, Int32Array.of(0), 0, 1);
     this.count = state.integer(0, this.table.size);
-    const size = state.integer(BUCKETS_MIN, Math.max(BUCKETS_MIN, 2 * this.table.size));
+    const size = state.integer(BUCKETS_MIN, Math.max(BUCKETS_MIN, 4 * this.table.size));
     if ((size & (size - 1)) !== 0) throw new StateError(`${size} buckets`);
     this.buckets = new Int32Array(size);
     state.into(this.buckets);

@@ -7,9 +7,9 @@ import { Is } from './table.ts';
 import { sendAbort, sendAck } from './transmit.ts';
 import { announce, receiveWindow } from './window.ts';
 
-/** Enters TIME-WAIT, after the ACK of the peer's FIN. The slot stays for a user who has it. */
-export function startTimeWait(core: Core, c: number): void {
-  sendAck(core, c);
+/** Enters TIME-WAIT. The peer's FIN is acknowledged, unless it was before. The slot stays for a user who has it. */
+export function startTimeWait(core: Core, c: number, isFinNew: boolean): void {
+  if (isFinNew) sendAck(core, c);
   const { col } = core;
   core.timeWait.add(col, c, announce(core, c), receiveWindow(core, c), core.shared.nowUs);
   core.leaveTables(c);

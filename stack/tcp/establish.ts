@@ -8,7 +8,7 @@ import { type Core, Timer } from './core.ts';
 import { TIMESTAMPS_BYTES } from './options.ts';
 import { Is, Opt } from './table.ts';
 import { defaultMss, ipHeaderBytes } from './transmit.ts';
-import { scaleFor } from './window.ts';
+import { shiftOf } from './window.ts';
 
 const MSS_MIN = 88; // ours: nobody makes us send a header for every few bytes
 
@@ -23,7 +23,7 @@ export function setMss(core: Core, c: number, path: number): void {
   const peer = col.peerMss[c]! > 0 ? col.peerMss[c]! : defaultMss(isIp6);
   let mss = Math.min(peer, mtu - ipHeaderBytes(isIp6) - HEADER_BYTES);
   if (col.maxSegment[c]! > 0) mss = Math.min(mss, col.maxSegment[c]!);
-  if (mss < MSS_MIN) mss = Math.min(MSS_MIN, Math.max(MSS_MIN, mss));
+  mss = Math.max(mss, MSS_MIN);
   col.pathMtu[c] = mtu;
   col.mss[c] = mss - (core.has(c, Is.Timestamps) ? TIMESTAMPS_BYTES : 0);
 }
@@ -31,9 +31,7 @@ export function setMss(core: Core, c: number, path: number): void {
 /** Prepares what a SYN of `c` offers. */
 export function prepareSyn(core: Core, c: number): void {
   const { col } = core;
-  // The buffer may be made larger later, but the shift is said once (RFC 7323 §2.2).
-  const bytes = Math.max(col.rcvMax[c]!, core.limits.receiveBufferBytesMax);
-  col.rcvWs[c] = core.opted(c, Opt.Scaling) ? scaleFor(bytes) : 0;
+  col.rcvWs[c] = core.opted(c, Opt.Scaling) ? shiftOf(core, c) : 0;
 }
 
 /** What the options of the peer's SYN, which is in hand, mean for `c` (RFC 7323 §1.3: both sides must have offered). */

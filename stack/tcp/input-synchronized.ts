@@ -77,7 +77,7 @@ export function takeRest(core: Core, c: number): Drop {
     }
     const hadFin = core.has(c, Is.Eof);
     const drop = takeText(core, c);
-    if (!hadFin && core.has(c, Is.Eof) && stateAfterFin(core, c, isFinAcked(core, c))) startTimeWait(core, c);
+    if (!hadFin && core.has(c, Is.Eof) && stateAfterFin(core, c, isFinAcked(core, c))) startTimeWait(core, c, true);
     return drop;
   }
   // A FIN that came again.
@@ -213,7 +213,7 @@ function afterAck(core: Core, c: number): boolean {
     waitForFin(core, c);
     core.tell(c);
   } else if (state === State.Closing) {
-    startTimeWait(core, c);
+    startTimeWait(core, c, false);
     return false;
   } else if (state === State.LastAck) {
     core.finish(c, 0);

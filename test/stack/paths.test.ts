@@ -44,14 +44,15 @@ test.each([
   ['10.0.0.7', '', 9, Errno.ENETUNREACH],
   ['fe80::7', '', 9, Errno.EINVAL],
 ])('no path to %s from "%s" by %i: errno %i', (target, source, iface, errno) => {
-  expect(find(routed(), target, source, iface)).toBe(-errno);
+  const kit = routed();
+  for (let again = 0; again < 3; again++) expect(find(kit, target, source, iface)).toBe(-errno);
 });
 
 test('without a route a network is unreachable; an interface that is down is down', () => {
   const kit = new NetKit();
-  expect(find(kit, '192.0.2.1')).toBe(-Errno.ENETUNREACH);
+  for (let again = 0; again < 3; again++) expect(find(kit, '192.0.2.1')).toBe(-Errno.ENETUNREACH);
   kit.eth0.isUp = false;
-  expect(find(kit, '10.0.0.7')).toBe(-Errno.ENETDOWN);
+  for (let again = 0; again < 3; again++) expect(find(kit, '10.0.0.7')).toBe(-Errno.ENETDOWN);
 });
 
 test('RFC 4007 §6: a link-local target needs a zone where there are two', () => {
