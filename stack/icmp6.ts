@@ -14,7 +14,7 @@ import { EchoReplies } from './echo-reply.ts';
 import { ErrorLimit } from './error-limit.ts';
 import { errnoOf6, isHard6 } from './icmp-errno.ts';
 import { type Interfaces, IP6_MTU_MIN } from './interfaces.ts';
-import { ANY_IFACE, HOP_LIMIT_DEFAULT, type Transport } from './ip.ts';
+import { ANY_IFACE, HOP_LIMIT_OF_LINK, type Transport } from './ip.ts';
 import type { IpOutput } from './ip-output.ts';
 import type { IcmpError, Packet } from './packet.ts';
 import type { Paths } from './paths.ts';
@@ -147,7 +147,7 @@ export class Icmp6Protocol implements Transport {
     icmp6.setWord(view, at, word);
     this.shared.bytes.copyWithin(at + icmp6.HEADER_BYTES, ip, ip + quoted);
     icmp6.seal(view, at - ipv6.HEADER_BYTES, at, bytes);
-    return this.output.send(HOP_LIMIT_DEFAULT, 0, 0);
+    return this.output.send(HOP_LIMIT_OF_LINK, 0, 0);
   }
 
   save(state: StateWriter): void {
