@@ -8,10 +8,10 @@ import { Frto, frtoAck } from './frto.ts';
 import { countDuplicate, settleDuplicates } from './new-reno.ts';
 import { prrAck } from './prr.ts';
 import { noteDsackRound, rackDetectLoss } from './rack.ts';
-import { Mark, Option, Phase, type RecoveryTable } from './recovery-table.ts';
+import { Mark, NO_SEGMENT, Option, Phase, type RecoveryTable } from './recovery-table.ts';
 import { sampleRtt } from './rtt.ts';
 import type { Scoreboard } from './scoreboard.ts';
-import type { Segments } from './segments.ts';
+import { Seg, type Segments } from './segments.ts';
 import { armTimer, restartRto } from './send-timer.ts';
 import { probeAcked } from './tlp.ts';
 import { pipeOf } from './transmission.ts';
@@ -189,8 +189,10 @@ export class Acknowledgments {
       if (delivery.isSacked || table.phase[c] === Phase.Recovery) this.board.markBySacks(c);
       return 0;
     }
-    // RFC 6582 §3.2 step 2, and step 3 on a partial acknowledgment.
-    if (isThird || (bytes > 0 && table.phase[c] === Phase.Recovery)) this.board.markHeadLost(c);
+    // RFC 6582 §3.2 step 2, and step 3 on a partial acknowledgment, which PRR does not hold back.
+    const isPartial = bytes > 0 && table.phase[c] === Phase.Recovery;
+    if (isThird || isPartial) this.board.markHeadLost(c);
+    if (isPartial) table.set(c, Mark.HeadDue);
     return 0;
   }
 
@@ -198,8 +200,20 @@ export class Acknowledgments {
   private enterIfLost(c: number, known: number): number {
     const { table, delivery } = this;
     if (table.lostBytes[c]! <= known || table.phase[c]! >= Phase.Recovery) return 0;
+    if (table.has(c, Mark.MtuProbe) && this.isProbeAlone(c, table.lostBytes[c]! - known)) return 0;
     this.episodes.enterRecovery(c, delivery.out, delivery.out - delivery.held);
     return AckResult.EnteredRecovery;
+  }
+
+  /** RFC 4821 §7.5: of the `bytes` bytes that are lost now all are the probe's. The path was too narrow, not too full. */
+  private isProbeAlone(c: number, bytes: number): boolean {
+    const { table, segments } = this;
+    let s = table.lostHint[c]!;
+    while (s !== NO_SEGMENT && segments.seq[s] !== table.probeSeq[c]) s = segments.next[s]!;
+    const isAlone = s !== NO_SEGMENT && (segments.flags[s]! & Seg.Lost) !== 0 && segments.bytes(s) === bytes;
+    table.unset(c, Mark.MtuProbe);
+    if (isAlone) table.set(c, Mark.MtuLost);
+    return isAlone;
   }
 
   /** PRR in fast recovery; else growth, if the window was what limited the flight (RFC 7661 §4, RFC 9438 §5.8). */

@@ -2,6 +2,7 @@
 
 import { US_PER_MS } from '../../core/time.ts';
 import { Flag } from '../../wire/tcp.ts';
+import { tuneSend } from './autotune.ts';
 import { type Core, Timer } from './core.ts';
 import { AckFlag } from './recovery.ts';
 import { freeSendRing } from './ring.ts';
@@ -94,7 +95,9 @@ function advanced(core: Core, c: number): void {
   if (core.has(c, Is.Small) && !after(col.sndSmall[c]!, col.sndUna[c]!)) core.unset(c, Is.Small);
   if (core.queued(c) === 0) freeSendRing(core, c);
   if (col.userTimeoutUs[c]! > 0 && col.sndUna[c] === col.sndNxt[c]) core.cancelTimer(c, Timer.User);
-  if (!core.has(c, Is.WantsSpace) || !core.canWrite(c)) return;
+  if (!core.has(c, Is.WantsSpace)) return;
+  tuneSend(core, c);
+  if (!core.canWrite(c)) return;
   core.unset(c, Is.WantsSpace);
   core.tell(c);
 }

@@ -90,6 +90,8 @@ export function setOption(core: Core, c: number, option: TcpOption, value: numbe
   }
   if (wanted < least || wanted > most) return -Errno.EINVAL;
   col[name][c] = wanted;
+  if (option === TcpOption.SendBuffer) col.options[c] = col.options[c]! | Opt.SendFixed;
+  if (option === TcpOption.ReceiveBuffer) col.options[c] = col.options[c]! | Opt.ReceiveFixed;
   if (option === TcpOption.KeepIdleUs) rearm(core, c);
   return 0;
 }

@@ -7,6 +7,7 @@ import { Errno } from '../errno.ts';
 import { DATA_RETRIES, RTO_US_MAX, State, SYN_RTO_US } from './constants.ts';
 import { type Core, Timer } from './core.ts';
 import { abortNow } from './end.ts';
+import { startSearch } from './mtu-probe.ts';
 import { armSend, persistUs, resend, sendData } from './output.ts';
 import { Action } from './recovery.ts';
 import { END, Is, Opt } from './table.ts';
@@ -15,8 +16,8 @@ import { emit, roomNow, sendAck } from './transmit.ts';
 const TIMERS = 4;
 /** An orphan's user will not ask again: it gives up earlier, after about 100 s. */
 const ORPHAN_RETRIES = 8;
-/** RFC 8899 §4.3, RFC 4821 §7.6: after so many timeouts in a row the path may be a black hole for long packets. */
-const BLACK_HOLE_TIMEOUTS = 2;
+/** RFC 4821 §7.7: at R1, three retransmissions in vain (RFC 9293 §3.8.3), the path may be a black hole for long packets. */
+const BLACK_HOLE_TIMEOUTS = 4;
 /** Where full segments arrived before, it is more likely that many were lost than that the route changed. */
 const LOST_WAY_TIMEOUTS = 8;
 const BASE_MTU_4 = 576;
@@ -115,9 +116,10 @@ function findBlackHole(core: Core, c: number): void {
   if (((col.sndNxt[c]! - col.sndUna[c]!) | 0) < col.mss[c]!) return;
   const path = core.pathOf(c);
   if (path < 0) return;
-  const mtu = paths.mtuOf(path);
+  const mtu = Math.min(paths.mtuOf(path), col.pathMtu[c]!);
   const base = isIp4(core.remote) ? BASE_MTU_4 : BASE_MTU_6;
   if (mtu <= base) return;
+  startSearch(core, c);
   mtuSink.lowerMtu(core.local, core.remote, paths.ifaceOf(path), Math.max(base, mtu >> 1));
 }
 

@@ -5,7 +5,7 @@
 //   bind PORT · listen PORT [BACKLOG] · connect PORT · accept
 //   write N [more] · read N · shutdown read|write|both · close · abort
 //   state · error · ready · queued · info NAME
-//   connections · timewaits · isn (`greater`, `less` or `same`: the last SYN's number against the one before)
+//   connections · timewaits · isn (`greater`, `less` or `same`: the last SYN's number against the one before) · isn-is-new
 //
 // `accept` makes the accepted socket the current one and returns its number, 1 for the first; `#N` before a call means
 // socket N instead, `#0` the listener. `connect` makes number 1, and after `close` a new one may be made.
@@ -127,7 +127,7 @@ export class StackScriptHost implements ScriptHost {
     this.frames.push(frame);
     const segment = segmentIn(viewOf(frame), 0, frame.length);
     if (segment === undefined || (segment.flags & Flag.Syn) === 0) return;
-    if (this.isns.at(-1) !== segment.seq) this.isns.push(segment.seq);
+    this.isns.push(segment.seq);
   }
 
   call(words: readonly string[]): string | number {
@@ -188,6 +188,7 @@ export class StackScriptHost implements ScriptHost {
       const step = (last - before) | 0;
       return step === 0 ? 'same' : step > 0 ? 'greater' : 'less';
     },
+    'isn-is-new': () => (new Set(this.isns).size === this.isns.length ? 'yes' : 'no'),
   };
 
   private get tcp() {
