@@ -37,7 +37,7 @@ export class BulkPair {
   private readonly receivers: BulkReceiver[];
 
   constructor({ seed, connections, bytes, bufferBytes = 16_384, checks = true, trace = new Trace() }: BulkPairOptions) {
-    this.scenario = new Scenario({ seed, slabBytes: 1 << 29, checks });
+    this.scenario = new Scenario({ seed, slabBytes: 1 << 26, checks });
     this.trace = trace;
     this.scenario.world.observe(trace);
     const made = [1, 2].map((number) =>
