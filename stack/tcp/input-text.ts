@@ -120,7 +120,7 @@ function acknowledge(core: Core, c: number, isOutOfOrder: boolean, hasText: bool
   if (!hasText) return;
   const full = Math.max(col.rcvSegment[c]!, Math.min(FULL_SEGMENT_BYTES_MIN, col.ourMss[c]!));
   const owed = (col.rcvNxt[c]! - col.lastAck[c]!) | 0;
-  const isQuick = col.quickAcks[c]! > 0 || core.opted(c, Opt.QuickAck);
+  const isQuick = col.quickAcks[c]! > 0;
   if (col.quickAcks[c]! > 0) col.quickAcks[c] = col.quickAcks[c]! - 1;
   if (isOutOfOrder || core.has(c, Is.AckDue) || owed >= 2 * full) sendAck(core, c);
   else if (isQuick) core.ackSoon(c);
