@@ -72,6 +72,8 @@ export class IcmpProtocol implements Transport {
         // RFC 1122 §3.2.2.6 allows silence to groups, which makes this host no amplifier.
         if (isMulticast(packet.target) || this.addresses.isBroadcast(packet.target, packet.iface)) return Drop.None;
         return this.echo.answer(packet, Icmp, icmp.Type.EchoReply);
+      case icmp.Type.EchoReply:
+        return this.pings?.receive(packet) ?? Drop.NoSocket;
       case icmp.Type.Redirect:
         return this.redirected(packet);
       case icmp.Type.Unreachable:

@@ -41,7 +41,7 @@ export const LIMITS: Limits = {
   halfOpenMax: 4096,
   timeWaitMax: 16384,
   sendBufferBytesMax: 16 << 20, // more than 1 Gb/s for 100 ms
-  receiveBufferBytesMax: 65535 << 8, // the most that a window scale of 8 says
+  receiveBufferBytesMax: 16 << 20,
   outputBytesMax: 512 << 10,
   outputFramesMax: 1024,
 };

@@ -41,11 +41,12 @@ export function takeAck(core: Core, c: number): void {
   const sentUs = echoUs(core, c);
   if (sentUs >= 0) flags |= AckFlag.HasTimestamp;
   fillSacks(core, c);
-  recovery.unsentBytes = Math.max(
-    0,
-    Math.min(col.sndEnd[c]! - col.sndNxt[c]!, una + col.sndWnd[c]! - col.sndNxt[c]!) | 0,
-  );
-  if (advances) col.sndUna[c] = ack;
+  const unsent = (col.sndEnd[c]! - col.sndNxt[c]!) | 0;
+  recovery.unsentBytes = Math.max(0, Math.min(unsent, (una + col.sndWnd[c]! - col.sndNxt[c]!) | 0));
+  if (advances) {
+    if (((ack - una) | 0) >= col.mss[c]!) col.provenMtu[c] = col.pathMtu[c]!;
+    col.sndUna[c] = ack;
+  }
   recovery.acked(c, advances ? ack : una, flags, Math.max(0, sentUs));
   if (advances) advanced(core, c);
   core.touch(c);

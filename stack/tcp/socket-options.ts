@@ -42,7 +42,7 @@ type NumberColumn =
 
 const HOUR_US = 3_600_000_000;
 const TIME_US_MAX = 32767 * 1_000_000;
-const BUFFER_BYTES_MIN = 2048;
+const BUFFER_BYTES_MIN = 1024;
 
 /** Options that are a number: column, least, most. */
 const NUMBERS: Readonly<Partial<Record<TcpOption, readonly [NumberColumn, number, number]>>> = {

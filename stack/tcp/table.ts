@@ -134,6 +134,7 @@ function sequenceColumns(n: number) {
     pathMtu: new Int32Array(n), // as the segments in flight were cut
     mtuHigh: new Int32Array(n), // RFC 4821 §7.3: a size that does not pass, 0: none is known
     mtuProbe: new Int32Array(n), // the size of the probe in flight, 0: none is
+    provenMtu: new Int32Array(n), // the path MTU of which a full segment arrived
   };
 }
 

@@ -22,6 +22,8 @@ const ORPHAN_RETRIES = 8;
 const BLACK_HOLE_TIMEOUTS = 4;
 /** RFC 9293 §3.8.3 (SHLD-9): at least three retransmissions. */
 const R1 = 3;
+/** Where full segments arrived before, it is more likely that many were lost than that the route changed. */
+const LOST_WAY_TIMEOUTS = 8;
 const BASE_MTU_4 = 576;
 const BASE_MTU_6 = 1280;
 
@@ -121,7 +123,8 @@ function probeLoss(core: Core, c: number): void {
 /** RFC 4821 §7.6, RFC 8899 §4.3: full segments that vanish again and again, on a path whose MTU nobody says. */
 function findBlackHole(core: Core, c: number): void {
   const { col, recovery, mtuSink, paths } = core;
-  if (mtuSink === undefined || recovery.backoff(c) < BLACK_HOLE_TIMEOUTS) return;
+  const isProven = col.provenMtu[c] === col.pathMtu[c];
+  if (mtuSink === undefined || recovery.backoff(c) < (isProven ? LOST_WAY_TIMEOUTS : BLACK_HOLE_TIMEOUTS)) return;
   if (((col.sndNxt[c]! - col.sndUna[c]!) | 0) < col.mss[c]!) return;
   const path = core.pathOf(c);
   if (path < 0) return;
