@@ -64,7 +64,6 @@ export const Opt = {
   KeepAlive: 1 << 3,
   ReuseAddress: 1 << 4,
   ReusePort: 1 << 5,
-  QuickAck: 1 << 6,
   V6Only: 1 << 7,
   DeferAccept: 1 << 8,
   Ecn: 1 << 9,
