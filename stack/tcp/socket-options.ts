@@ -1,6 +1,7 @@
 // What a user may set at a connection, within bounds.
 
 import { Errno } from '../errno.ts';
+import { HOP_LIMIT_DEFAULT } from '../ip.ts';
 import { QUICK_ACKS, State, TcpOption } from './constants.ts';
 import { type Core, Timer } from './core.ts';
 import { armKeepAlive } from './establish.ts';
@@ -126,5 +127,6 @@ export function getOption(core: Core, c: number, option: TcpOption): number {
   const spec = NUMBERS[option];
   if (spec === undefined) return -Errno.ENOPROTOOPT;
   if (option === TcpOption.MaxSegment && core.col.mss[c]! > 0) return core.col.mss[c]!;
-  return core.col[spec[0]][c]!;
+  const value = core.col[spec[0]][c]!;
+  return option === TcpOption.HopLimit && value === 0 ? HOP_LIMIT_DEFAULT : value;
 }

@@ -273,7 +273,7 @@ export class Table {
     const { col } = this;
     col.flags[c] = Is.Used;
     col.options[c] = Opt.Timestamps | Opt.Sack | Opt.Scaling;
-    col.hopLimit[c] = 64;
+    col.hopLimit[c] = 0; // the link's
     col.congestion[c] = 1;
     col.synMax[c] = SYN_RETRIES;
     col.keepMax[c] = KEEP_COUNT;

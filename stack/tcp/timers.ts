@@ -10,7 +10,7 @@ import { type Core, Timer } from './core.ts';
 import { abortNow } from './end.ts';
 import { armKeepAlive, isDeferred } from './establish.ts';
 import { startSearch } from './mtu-probe.ts';
-import { armSend, persistUs, resend, sendData } from './output.ts';
+import { armSend, probeUs, resend, sendData } from './output.ts';
 import { Action } from './recovery.ts';
 import { END, Is, Opt } from './table.ts';
 import { emit, roomNow, sendAck } from './transmit.ts';
@@ -136,11 +136,15 @@ function findBlackHole(core: Core, c: number): void {
   mtuSink.lowerMtu(core.local, core.remote, paths.ifaceOf(path), Math.max(base, mtu >> 1));
 }
 
-/** The window is closed: a byte beyond it (RFC 9293 §3.8.6.1). Or it is too small for good manners: what fits goes (§3.8.6.2.1). */
+/**
+ * The window is closed: a byte beyond it (RFC 9293 §3.8.6.1). Or it is too small for good manners: what fits goes (§3.8.6.2.1).
+ * While there is no way to the peer each try counts as one that was not answered, so that nothing waits for ever.
+ */
 function firePersist(core: Core, c: number): void {
   const { col, shared } = core;
   core.unset(c, Is.Persist);
-  if (col.sndWnd[c]! > 0) {
+  const path = core.pathOf(c);
+  if (col.sndWnd[c]! > 0 && path >= 0) {
     core.set(c, Is.Override);
     core.touch(c);
     return;
@@ -151,13 +155,12 @@ function firePersist(core: Core, c: number): void {
     return;
   }
   col.keepCount[c] = col.keepCount[c]! + 1; // probes that were not answered
-  const path = core.pathOf(c);
   const hasData = ((col.sndEnd[c]! - col.sndNxt[c]!) | 0) > 0;
   if (path >= 0 && hasData && emit(core, c, path, 0, col.sndNxt[c]!, 1, 0, false) !== Drop.TxFull)
     core.set(c, Is.Probed);
   if (col.persists[c]! < 255) col.persists[c] = col.persists[c]! + 1;
   core.set(c, Is.Persist);
-  core.setTimer(c, Timer.Send, shared.nowUs + persistUs(core, c));
+  core.setTimer(c, Timer.Send, shared.nowUs + probeUs(core, c));
 }
 
 /** RFC 5482 §3, RFC 9293 §3.8.3: nothing was acknowledged for so long. */
