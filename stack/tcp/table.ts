@@ -54,6 +54,7 @@ export const Is = {
   Progress: 1 << 28, // tell the network layer that the path works, at the next poll
   Persist: 1 << 29, // the send timer is the persist timer
   Orphan: 1 << 30, // its user closed it and it goes on
+  Withheld: 1 << 31, // intercepted: its SYN-ACK waits for the user's word
 } as const;
 
 /** Bits of `options`: what the user switched on. A listener's go to its connections. */
