@@ -65,6 +65,7 @@ export class IcmpProtocol implements Transport {
   receive(packet: Packet): Drop {
     const { view } = this.shared;
     const { at, bytes } = packet;
+    if (packet.isIp6) return Drop.UnknownProtocol; // of IPv6, 1 is nobody's
     if (icmp.check(view, at, bytes) !== Drop.None) return Drop.IcmpTruncated;
     if (!packet.isChecksumKnown && this.shared.checksum.sum(at, bytes) !== 0xffff) return Drop.IcmpChecksum;
     switch (icmp.type(view, at)) {
@@ -72,6 +73,8 @@ export class IcmpProtocol implements Transport {
         // RFC 1122 §3.2.2.6 allows silence to groups, which makes this host no amplifier.
         if (isMulticast(packet.target) || this.addresses.isBroadcast(packet.target, packet.iface)) return Drop.None;
         return this.echo.answer(packet, Icmp, icmp.Type.EchoReply);
+      case icmp.Type.EchoReply:
+        return this.pings?.receive(packet) ?? Drop.NoSocket;
       case icmp.Type.Redirect:
         return this.redirected(packet);
       case icmp.Type.Unreachable:

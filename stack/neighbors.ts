@@ -77,6 +77,11 @@ export class Neighbors {
     this.held = new HeldFrames(shared.slab, { eachMax: limits.neighborPacketsMax });
   }
 
+  /** Gives the memory of the frames that wait back. */
+  close(): void {
+    this.held.close();
+  }
+
   /** Entries there are. */
   get count(): number {
     return this.table.count;
@@ -167,6 +172,15 @@ export class Neighbors {
     const state = this.table.state[n]!;
     if (state === NeighborState.Reachable) this.table.confirmedUs[n] = this.shared.nowUs;
     else if (state >= NeighborState.Stale && state <= NeighborState.Probe) this.reached(n);
+  }
+
+  /** The layer above hears nothing any more: it is asked at once, RFC 9293 §3.8.3 (MUST-20), RFC 1122 §3.3.1.4. */
+  doubt(n: number): void {
+    const state = this.table.state[n]!;
+    if (state !== NeighborState.Reachable && state !== NeighborState.Stale && state !== NeighborState.Delay) return;
+    this.table.state[n] = NeighborState.Probe;
+    this.table.probes[n] = 0;
+    this.probe(n, true);
   }
 
   /**

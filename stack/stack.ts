@@ -112,6 +112,7 @@ export class Stack {
   private readonly parts: readonly Part[];
   private offsetUs = 0; // the stack's clock minus the host's
   private isUnfinished = false;
+  private isClosed = false;
   private wakers: (() => void)[] = [];
 
   constructor({ slab, secret, nowUs, limits }: StackOptions) {
@@ -301,9 +302,14 @@ export class Stack {
     for (const iface of this.interfaces.all()) if (!iface.isLoopback) this.autoconf.announce(iface);
   }
 
-  /** Gives all memory back. */
+  /** Aborts what the promise API has open, and gives all memory back. The stack is of no use afterwards; its ports are closed first. */
   close(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
     this.configuration.close();
+    this.streams.close();
+    this.sockets.releaseMemory();
+    this.autoconf.neighbors.close();
     this.icmp.close();
     this.icmp6.close();
     this.reassembly.close();

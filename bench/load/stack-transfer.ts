@@ -19,7 +19,11 @@ export function serve(stack: Stack, isIp6: boolean, port: number, accept: (handl
   sockets.bind(h, parseAddress(isIp6 ? '::' : '0.0.0.0')!, port);
   assert(sockets.listen(h, BACKLOG) === 0, 'a listener');
   streams.adopt(h).onReadable = () => {
-    for (let n = sockets.accept(h); n >= 0; n = sockets.accept(h)) accept(streams.adopt(n));
+    for (let n = sockets.accept(h); n >= 0; n = sockets.accept(h)) {
+      const handle = streams.adopt(n);
+      accept(handle);
+      handle.react(); // its news from before it was accepted
+    }
   };
 }
 

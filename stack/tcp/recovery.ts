@@ -309,6 +309,11 @@ export class Recovery {
     return this.table.rttvarUs[c]!;
   }
 
+  /** When new data was sent last; at first when the connection began. */
+  sentAtUs(c: number): number {
+    return this.table.sentAtUs[c]!;
+  }
+
   /** The least round trip, `Infinity`: no sample yet. */
   minRttUs(c: number): number {
     return this.table.minRttUs[c]!;

@@ -10,7 +10,7 @@ import { ADDRESS_WORDS } from '../address.ts';
 import type { Core } from './core.ts';
 import { Opt } from './table.ts';
 import { defaultMss, ipHeaderBytes, loose, sendLoose } from './transmit.ts';
-import { scaleFor } from './window.ts';
+import { shiftOf } from './window.ts';
 
 const MSS_TABLE = [216, 536, 1000, 1220, 1360, 1440, 1460, 8960];
 const COUNTER_US = 64 * US_PER_S;
@@ -72,7 +72,7 @@ function hideOptions(core: Core, l: number): void {
   loose.tsVal = ((now | hidden) + (offset & ~HIDDEN_BITS)) | 0;
   loose.tsEcr = options.tsVal;
   loose.isSackPermitted = sack;
-  loose.scale = scales ? scaleFor(Math.max(core.col.rcvMax[l]!, core.limits.receiveBufferBytesMax)) : -1;
+  loose.scale = scales ? shiftOf(core, l) : -1;
   if (asksEcn) loose.flags |= Flag.Ece;
 }
 

@@ -64,13 +64,14 @@ export const Opt = {
   KeepAlive: 1 << 3,
   ReuseAddress: 1 << 4,
   ReusePort: 1 << 5,
-  QuickAck: 1 << 6,
   V6Only: 1 << 7,
   DeferAccept: 1 << 8,
   Ecn: 1 << 9,
   Timestamps: 1 << 10,
   Sack: 1 << 11,
   Scaling: 1 << 12,
+  SendFixed: 1 << 13, // the user set the size of the buffer
+  ReceiveFixed: 1 << 14,
 } as const;
 
 /** States, counts, ports. */
@@ -122,6 +123,7 @@ function sequenceColumns(n: number) {
     sndSmall: new Int32Array(n), // end of the last segment that was not full: Minshall's variable
     rcvNxt: new Int32Array(n),
     rcvRead: new Int32Array(n), // the first byte that the user has not read
+    tuneRead: new Int32Array(n), // `rcvRead` at that time
     rcvAdv: new Int32Array(n), // the right edge that we announced; it never moves back
     rcvFin: new Int32Array(n),
     lastAck: new Int32Array(n), // Last.ACK.sent of RFC 7323 §4.3
@@ -132,6 +134,7 @@ function sequenceColumns(n: number) {
     pathMtu: new Int32Array(n), // as the segments in flight were cut
     mtuHigh: new Int32Array(n), // RFC 4821 §7.3: a size that does not pass, 0: none is known
     mtuProbe: new Int32Array(n), // the size of the probe in flight, 0: none is
+    provenMtu: new Int32Array(n), // the path MTU of which a full segment arrived
   };
 }
 
@@ -179,6 +182,7 @@ function timeColumns(n: number) {
     userTimeoutUs: new Float64Array(n),
     lingerUs: new Float64Array(n),
     challengeUs: new Float64Array(n),
+    tuneUs: new Float64Array(n), // when the round began in which the reader's rate is measured
     mtuProbeUs: new Float64Array(n), // from when on longer segments are tried, 0: no need (RFC 4821 §7.7)
   };
 }
@@ -268,7 +272,7 @@ export class Table {
     const { col } = this;
     col.flags[c] = Is.Used;
     col.options[c] = Opt.Timestamps | Opt.Sack | Opt.Scaling;
-    col.hopLimit[c] = 64;
+    col.hopLimit[c] = 0; // the link's
     col.congestion[c] = 1;
     col.synMax[c] = SYN_RETRIES;
     col.keepMax[c] = KEEP_COUNT;
