@@ -87,9 +87,6 @@ export class Core {
   readonly interceptors = new Int32Array(INTERCEPTORS).fill(END);
   halfOpen = 0;
   orphans = 0;
-  // RFC 5961 §7: challenge ACKs of the whole stack in this second.
-  challenges = 0;
-  challengeUs = 0;
   /** When a SYN cookie was sent last, 0: never; and what the one that came back hid in its timestamp. */
   cookieUs = 0;
   cookieOptions = 0;

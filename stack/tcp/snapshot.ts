@@ -23,7 +23,7 @@ export function save(core: Core, state: StateWriter): void {
   core.fastOpen.save(state);
   core.cookies.save(state);
   state.number(core.dirtyFirst).number(core.dirtyLast).number(core.eventFirst).number(core.eventLast);
-  state.number(core.halfOpen).number(core.orphans).number(core.challenges).number(core.challengeUs);
+  state.number(core.halfOpen).number(core.orphans);
   state.number(core.cookieUs).column(core.interceptors);
   for (let c = 0; c < core.table.end; c++) if (core.has(c, Is.Used)) saveBuffers(core, c, state);
   const ids = core.wheel.ids();
@@ -59,8 +59,6 @@ export function load(core: Core, state: StateReader): void {
   core.eventLast = state.integer(END, most);
   core.halfOpen = state.integer(0, core.table.size);
   core.orphans = state.integer(0, core.table.size);
-  core.challenges = state.integer(0, 2 ** 31);
-  core.challengeUs = state.number();
   core.cookieUs = state.number();
   state.into(core.interceptors);
   for (const l of core.interceptors) if (l < END || l > most) throw new StateError(`interceptor ${l}`);
