@@ -83,7 +83,12 @@ export class Ip6Input {
   }
 
   private isForUs(iface: NetworkInterface, { source, target }: Packet): boolean {
-    if (isMulticast(target)) return isAllNodes(target) || this.groups.isMember(iface.number, target, source);
+    if (isMulticast(target))
+      return (
+        isAllNodes(target) ||
+        (iface.forwards6 && isAllRouters(target)) ||
+        this.groups.isMember(iface.number, target, source)
+      );
     return iface.acceptsAny || this.parts.addresses.isTarget(target, iface.number);
   }
 
@@ -199,3 +204,7 @@ export class Ip6Input {
 
 /** ff02::1; every node is a member. RFC 4291 §2.7.1 */
 const isAllNodes = (a: Address): boolean => a[0] === (0xff020000 | 0) && a[1] === 0 && a[2] === 0 && a[3] === 1;
+
+/** ff02::2 and ff05::2; every router is a member where it forwards. RFC 4291 §2.8 */
+const isAllRouters = (a: Address): boolean =>
+  (a[0] === (0xff020000 | 0) || a[0] === (0xff050000 | 0)) && a[1] === 0 && a[2] === 0 && a[3] === 2;

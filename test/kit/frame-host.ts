@@ -46,7 +46,7 @@ export interface Sent {
 }
 
 /** MLD and IGMP, which most tests do not look at. */
-const IS_REPORT = /report|igmp|hbh/;
+const IS_REPORT = /report|igmp/;
 
 export class FrameHost {
   readonly stack: Stack;
