@@ -190,13 +190,24 @@ export class Autoconf implements AddressVerdicts, AddressMaker, PrefixUser, Rout
   /** Ends it: what was configured by itself is removed, what others added stays. */
   stop(number: number): void {
     if (!this.started.delete(number)) return;
+    this.forgetRouters(number);
+    this.removeFormed(number, [AddressOrigin.LinkLocal]);
+  }
+
+  /** Ends only what routers have to do with: what they said, and the addresses of their prefixes. */
+  forgetRouters(number: number): void {
+    const options = this.started.get(number);
+    if (options) this.started.set(number, { ...options, slaac: false, temporary: false, routerSolicitations: false });
     this.solicitor.stop(number);
     this.routers.forget(number);
     this.dns.forget(number);
-    const { LinkLocal, Slaac: slaac, Temporary } = AddressOrigin;
+    this.removeFormed(number, [AddressOrigin.Slaac, AddressOrigin.Temporary]);
+  }
+
+  /** Removes the addresses of an interface that have one of these origins. */
+  removeFormed(number: number, origins: readonly number[]): void {
     for (const a of this.addresses.ids()) {
-      const origin = this.addresses.originOf(a);
-      const isFormed = origin === LinkLocal || origin === slaac || origin === Temporary;
+      const isFormed = origins.includes(this.addresses.originOf(a)) && !isIp4(this.addresses.addressOf(a));
       if (this.addresses.ifaceOf(a) === number && isFormed) this.removeAddress(a);
     }
   }

@@ -165,6 +165,12 @@ export class DatagramOutput {
     return finish(pseudo + shared.checksum.sum(this.at, this.bytes)) || 0xffff;
   }
 
+  /** Gives the scratch piece back. */
+  close(): void {
+    this.endpoints.shared.slab.release(this.scratch, IP_BYTES_MAX);
+    this.scratch = NONE;
+  }
+
   /** The hop limit of the message in hand. */
   hops(): number {
     const hops = this.endpoints.hopsFor(this.e, this.target, this.isGroup);

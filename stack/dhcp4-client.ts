@@ -167,11 +167,14 @@ export class Dhcp4Client implements Part {
     this.restart(0, [DECLINE_WAIT_US, DECLINE_WAIT_US]);
   }
 
-  /** A frame that may hold a message for the client. `Drop.NotForUs` if it is something else. */
-  receiveFrame(iface: number, at: number, length: number): Drop {
+  /**
+   * A frame that may hold a message for the client. `Drop.NotForUs` if it is something else. `isTrusted`: its UDP checksum is
+   * known to be right, or not written yet.
+   */
+  receiveFrame(iface: number, at: number, length: number, isTrusted = false): Drop {
     const { view } = this.shared;
     if (iface !== this.iface.number || this.state === Dhcp4State.Stopped) return Drop.NotForUs;
-    const bad = checkFrame(view, at, length);
+    const bad = checkFrame(view, at, length, isTrusted);
     if (bad !== Drop.None) return bad;
     return this.receive(view, messageAt(view, at), messageBytes(view, at));
   }

@@ -44,6 +44,11 @@ export class Echo implements Transport {
     return e;
   }
 
+  /** Gives back what does not belong to an endpoint. */
+  releaseMemory(): void {
+    this.output.close();
+  }
+
   close(e: number): void {
     this.ids.release(e);
     this.endpoints.close(e);

@@ -147,6 +147,14 @@ export class Endpoints {
     while (this.end > 0 && this.get(this.end - 1, Field.Kind) === Kind.Free) this.end--;
   }
 
+  /** Gives the memory of all queues back. */
+  clear(): void {
+    for (let e = 0; e < this.end; e++) {
+      this.queues.clear(e);
+      this.errors.clear(e);
+    }
+  }
+
   get(e: number, field: number): number {
     return this.words[e * ROW_WORDS + field]!;
   }

@@ -98,6 +98,11 @@ export class HeldFrames {
     while (this.queues.has(n)) this.shift(n);
   }
 
+  /** Forgets all. */
+  close(): void {
+    for (const n of [...this.queues.keys()]) this.clear(n);
+  }
+
   save(state: StateWriter): void {
     state.number(this.queues.size);
     for (const [n, queue] of this.queues) {
@@ -111,7 +116,7 @@ export class HeldFrames {
 
   /** @param neighborsMax queues belong to neighbours 0 … `neighborsMax` - 1. */
   load(state: StateReader, neighborsMax: number): void {
-    for (const n of [...this.queues.keys()]) this.clear(n);
+    this.close();
     const queues = state.integer(0, neighborsMax);
     for (let i = 0; i < queues; i++) {
       const n = state.integer(0, neighborsMax - 1);

@@ -76,6 +76,8 @@ export class IcmpProtocol implements Transport {
       case icmp.Type.Timestamp:
         if (bytes < TIMESTAMP_BYTES) return Drop.IcmpTruncated;
         return this.isToMany(packet) ? Drop.None : this.echo.stamp(packet, icmp.Type.TimestampReply);
+      case icmp.Type.EchoReply:
+        return this.pings?.receive(packet) ?? Drop.NoSocket;
       case icmp.Type.Redirect:
         return this.redirected(packet);
       case icmp.Type.Unreachable:

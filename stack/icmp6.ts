@@ -87,6 +87,8 @@ export class Icmp6Protocol implements Transport {
     switch (type) {
       case icmp6.Type.EchoRequest:
         return this.echo.answer(packet, Icmp6, icmp6.Type.EchoReply);
+      case icmp6.Type.EchoReply:
+        return this.pings?.receive(packet) ?? Drop.NoSocket;
       case icmp6.Type.ListenerQuery:
       case icmp6.Type.ListenerReport:
       case icmp6.Type.ListenerDone:

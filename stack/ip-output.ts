@@ -60,7 +60,8 @@ export class IpOutput implements Sender {
   open(path: number, protocol: number, bytes: number): number {
     const isIp6 = !isIp4(this.paths.targetOf(path));
     const total = bytes + (isIp6 ? ipv6.HEADER_BYTES : ipv4.HEADER_BYTES);
-    if (total > this.paths.mtuOf(path) && total > this.paths.superOf(path)) return NONE;
+    if (total > this.paths.mtuOf(path) && total > this.paths.superOf(path) && total > this.paths.probeLimitOf(path))
+      return NONE;
     return this.begin(path, protocol, isIp6, bytes, 0);
   }
 

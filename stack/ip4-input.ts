@@ -35,6 +35,10 @@ export interface InputParts {
   readonly forwarder: Forwarder;
 }
 
+/** True if whoever gave the frame vouches for its checksum. `offload` may be PLAIN. */
+export const isVerified = (view: DataView, offload: number): boolean =>
+  offload !== PLAIN && (offloadFlags(view, offload) & VERIFIED) !== 0;
+
 /** Fills the shared packet with what is the same for both families. `frame` is where the Ethernet header is. */
 export function beginPacket(shared: Shared, iface: NetworkInterface, frame: number, offload: number): Packet {
   const { packet, view } = shared;
@@ -42,7 +46,7 @@ export function beginPacket(shared: Shared, iface: NetworkInterface, frame: numb
   packet.frameAt = iface.isLoopback ? 0 : frame;
   packet.isGroupFrame = ethernet.isGroup(view, frame) && !iface.isLoopback;
   packet.ip = frame + ethernet.HEADER_BYTES;
-  packet.isChecksumKnown = iface.isLoopback || (offload !== PLAIN && (offloadFlags(view, offload) & VERIFIED) !== 0);
+  packet.isChecksumKnown = iface.isLoopback || isVerified(view, offload);
   packet.segmentBytes = offload !== PLAIN && gsoType(view, offload) !== 0 ? gsoBytes(view, offload) : 0;
   packet.wasReassembled = false;
   return packet;
@@ -210,6 +214,8 @@ export class Ip4Input {
     packet.trafficClass = ipv4.tos(view, ip);
     const drop = this.parts.protocols.deliver(packet);
     const { Protocol, Port } = icmp.Unreachable;
+    // An echo reply that nobody waits for has no port: RFC 1122 §3.2.2.6 asks for silence.
+    if (drop === Drop.NoSocket && packet.protocol === ipv4.Protocol.Icmp) return drop;
     if (drop === Drop.NoSocket) this.complain(packet, icmp.Type.Unreachable, Port, 0);
     else if (drop === Drop.UnknownProtocol) this.complain(packet, icmp.Type.Unreachable, Protocol, 0);
     return drop;

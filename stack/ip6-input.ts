@@ -5,6 +5,7 @@ import { Drop } from '../core/drop.ts';
 import { setU8, u8 } from '../wire/bytes.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import * as icmp6 from '../wire/icmp6.ts';
+import { Protocol } from '../wire/ipv4.ts';
 import * as ipv6 from '../wire/ipv6.ts';
 import { type Address, isAny, isIp4, isLoopback, isMulticast, read6 } from './address.ts';
 import { ExtensionWalk, NO_PROBLEM, Problem } from './extension.ts';
@@ -176,6 +177,8 @@ export class Ip6Input {
     packet.bytes = packet.ipBytes - walk.offset;
     const { protocolOffset } = walk;
     const drop = this.parts.protocols.deliver(packet);
+    // An echo reply that nobody waits for has no port.
+    if (drop === Drop.NoSocket && packet.protocol === Protocol.Icmp6) return drop;
     if (drop === Drop.NoSocket) this.complain(packet, icmp6.Type.Unreachable, 4, 0, false);
     else if (drop === Drop.UnknownProtocol) {
       this.complain(packet, icmp6.Type.ParameterProblem, Problem.NextHeader, protocolOffset, false);

@@ -61,6 +61,14 @@ export class MdnsHost {
     else if (this.state === HostState.Ready) this.announce(nowUs); // §8.4: changed data are announced anew
   }
 
+  /** Another label from now on, to be claimed like the first. */
+  rename(label: string, nowUs: number): void {
+    if (label === this.base) return;
+    this.base = label;
+    this.suffix = 1;
+    if (this.state !== HostState.Stopped) this.probe(nowUs + this.random.below(PROBE_US));
+  }
+
   stop(): void {
     this.state = HostState.Stopped;
     this.deadlineUs = NEVER;

@@ -60,6 +60,17 @@ export class Mdns implements Part {
     this.host.claim(addresses, this.shared.nowUs);
   }
 
+  /** Another label for the host's name; the one before gets its goodbye. */
+  rename(label: string): void {
+    if (this.host.isOurs) this.multicast(response(this.host.records(0)));
+    this.host.rename(label, this.shared.nowUs);
+  }
+
+  /** True while its sockets are open. */
+  get isStarted(): boolean {
+    return this.handles.some((handle) => handle >= 0);
+  }
+
   /** Says goodbye (§10.1) and ends. */
   stop(): void {
     if (this.host.isOurs) this.multicast(response(this.host.records(0)));

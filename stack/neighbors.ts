@@ -77,6 +77,11 @@ export class Neighbors {
     this.held = new HeldFrames(shared.slab, { eachMax: limits.neighborPacketsMax });
   }
 
+  /** Gives the memory of the frames that wait back. */
+  close(): void {
+    this.held.close();
+  }
+
   /** Entries there are. */
   get count(): number {
     return this.table.count;

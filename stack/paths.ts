@@ -195,6 +195,21 @@ export class Paths implements PathsContract {
     return true;
   }
 
+  /** A packet of `mtuBytes` passed from `source` to `target`, for certain: at least so much is believed for ten minutes. */
+  raiseMtu(source: Address, target: Address, iface: number, mtuBytes: number): void {
+    const path = this.find(source, target, iface);
+    if (path < 0 || this.kind[path] !== PathKind.Unicast || mtuBytes > this.mtu[path]!) return;
+    const isKnown = this.pmtu[path] !== 0 && this.shared.nowUs < this.pmtuUntil[path]!;
+    if (isKnown && mtuBytes <= this.pmtu[path]!) return;
+    this.facts.setMtu(target, this.iface[path]!, mtuBytes, false);
+    this.invalidate();
+  }
+
+  /** The longest packet that the path may be probed with: what link and route take; 0 where routers may cut what is too long. */
+  probeLimitOf(path: number): number {
+    return this.mayCut(path) ? 0 : this.mtu[path]!;
+  }
+
   /**
    * A router said that `target` is better reached by `gateway` (or is on the link itself, if they are the same). True if that
    * is taken: `from` is the target's first hop now, and `gateway` is on the link. RFC 1122 §3.2.2.2, RFC 4861 §8.1 and §8.3.

@@ -57,6 +57,11 @@ export class Raw implements RawListener {
     return e;
   }
 
+  /** Gives back what does not belong to an endpoint. */
+  releaseMemory(): void {
+    this.output.close();
+  }
+
   close(e: number): void {
     this.chains.remove(e);
     this.endpoints.close(e);

@@ -1,11 +1,12 @@
 // The resolver with promises, for programs; the resolver itself is polled.
 
+import { Errno } from './errno.ts';
 import type { Answer, Resolver } from './resolver.ts';
 
 /** Gives answers to whoever waits for them. `settle` is called after the stack was polled. */
 export class ResolverApi {
   private readonly resolver: Resolver;
-  private readonly waiting = new Map<number, (answer: Answer) => void>();
+  private readonly waiting = new Map<number, (answer: Answer | number) => void>();
 
   constructor(resolver: Resolver) {
     this.resolver = resolver;
@@ -27,6 +28,12 @@ export class ResolverApi {
       this.waiting.get(answer.id)?.(answer);
       this.waiting.delete(answer.id);
     }
+  }
+
+  /** Nothing is answered any more: all who wait get -ECONNABORTED. */
+  close(): void {
+    for (const settle of this.waiting.values()) settle(-Errno.ECONNABORTED);
+    this.waiting.clear();
   }
 
   private promise(id: number): Promise<Answer | number> {

@@ -3,15 +3,19 @@
 import { type Address, ANY, ANY4, isIp4 } from './address.ts';
 import type { DatagramIo, DatagramOptions, DatagramSource, StreamIo } from './datagram-io.ts';
 import { Errno } from './errno.ts';
+import { ANY_IFACE } from './ip.ts';
 import { SocketOption } from './socket-options.ts';
 import { Family, GroupChange, type Sockets, SocketType } from './sockets.ts';
 
 /** Datagram sockets; what `receiveFrom` wrote into `sockets.message` is the source. */
 export class SocketDatagrams implements DatagramIo {
   private readonly sockets: Sockets;
+  private readonly zoneOf: (target: Address) => number;
 
-  constructor(sockets: Sockets) {
+  /** @param zoneOf the interface of a link-local target; ANY_IFACE where the socket or the route tells. */
+  constructor(sockets: Sockets, zoneOf: (target: Address) => number = () => ANY_IFACE) {
     this.sockets = sockets;
+    this.zoneOf = zoneOf;
   }
 
   get source(): DatagramSource {
@@ -30,7 +34,7 @@ export class SocketDatagrams implements DatagramIo {
   }
 
   sendTo(handle: number, bytes: Uint8Array, target: Address, port: number): number {
-    return this.sockets.sendTo(handle, bytes, 0, bytes.length, target, port);
+    return this.sockets.sendTo(handle, bytes, 0, bytes.length, target, port, this.zoneOf(target));
   }
 
   receiveFrom(handle: number, into: Uint8Array): number {
@@ -68,16 +72,19 @@ export class SocketDatagrams implements DatagramIo {
 /** Streams. */
 export class SocketStreams implements StreamIo {
   private readonly sockets: Sockets;
+  private readonly zoneOf: (target: Address) => number;
 
-  constructor(sockets: Sockets) {
+  /** @param zoneOf as of `SocketDatagrams`. */
+  constructor(sockets: Sockets, zoneOf: (target: Address) => number = () => ANY_IFACE) {
     this.sockets = sockets;
+    this.zoneOf = zoneOf;
   }
 
   connect(target: Address, port: number): number {
     const { sockets } = this;
     const h = sockets.socket(isIp4(target) ? Family.Inet : Family.Inet6, SocketType.Stream);
     if (h < 0) return h;
-    const failed = sockets.connect(h, target, port);
+    const failed = sockets.connect(h, target, port, this.zoneOf(target));
     if (failed === 0 || failed === -Errno.EINPROGRESS) return h;
     sockets.close(h);
     return failed;

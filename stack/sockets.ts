@@ -437,6 +437,15 @@ export class Sockets {
     this.endpoints.outputDrained();
   }
 
+  /** Gives all memory back, TCP's included. */
+  releaseMemory(): void {
+    this.tcp.releaseMemory();
+    this.endpoints.clear();
+    this.udp.releaseMemory();
+    this.raw.releaseMemory();
+    this.echo.releaseMemory();
+  }
+
   /** Everything but TCP, which saves itself. */
   save(state: StateWriter): void {
     state.section('stack/sockets', 1);

@@ -73,6 +73,7 @@ export class StackPort implements Port {
 
   flush(nowUs: number): boolean {
     this.nowUs = nowUs;
+    if (this.isClosed) return true;
     this.read();
     this.stack.dispatch(nowUs);
     if (this.iface.output.pending > 0 || this.stack.hasWork) this.host?.wake(this);
@@ -87,11 +88,13 @@ export class StackPort implements Port {
 
   /** When `expire` has something to do, on the host's clock. */
   deadlineUs(): number {
+    if (this.isClosed) return NEVER;
     return this.stack.deadlineUs();
   }
 
   /** Does what is due; what it sends waits for `receive`. Early it does nothing. */
   expire(nowUs: number): void {
+    if (this.isClosed) return;
     this.nowUs = nowUs;
     this.stack.expire(nowUs);
     this.stack.dispatch(nowUs);
@@ -120,6 +123,7 @@ export class StackPort implements Port {
   /** The stack receives what was queued. */
   private read(): void {
     const { inbox, stack, iface, counters } = this;
+    if (this.isClosed) inbox.count = 0;
     for (let i = 0; i < inbox.count; i++) {
       const length = inbox.length[i]!;
       counters.txFrames++;

@@ -54,6 +54,7 @@ import { Tcp } from './tcp/tcp.ts';
 export { type Address, format as formatAddress, parse as parseAddress } from './address.ts';
 export { AddressOrigin, AddressState } from './addresses.ts';
 export { type Config, parseConfig } from './config.ts';
+export { interfaceOptionsOf } from './configuration.ts';
 export { Errno, errnoName } from './errno.ts';
 export type { NetworkInterface } from './interfaces.ts';
 export { ANY_IFACE, LOOPBACK_IFACE } from './ip.ts';
@@ -111,6 +112,7 @@ export class Stack {
   private readonly parts: readonly Part[];
   private offsetUs = 0; // the stack's clock minus the host's
   private isUnfinished = false;
+  private isClosed = false;
   private wakers: (() => void)[] = [];
 
   constructor({ slab, secret, nowUs, limits }: StackOptions) {
@@ -155,7 +157,7 @@ export class Stack {
       nowUs: () => shared.nowUs,
       lookup: (name) => this.configuration.lookup(name),
     });
-    this.configuration = new Configuration(this);
+    this.configuration = new Configuration(this, () => this.wake());
     this.connectParts(protocols);
     this.parts = [this.autoconf, this.routes, this.reassembly, this.configuration, this.tcp, this.streams];
   }
@@ -220,7 +222,8 @@ export class Stack {
         if (this.autoconf.isDisabled(iface.number)) return Drop.NotForUs;
         return this.ip6.receive(iface.number, at, length, offload);
       case ethernet.EtherType.Ip4:
-        if (this.configuration.hearsDhcp && this.configuration.hear(iface.number, at, length)) return Drop.None;
+        if (this.configuration.hearsDhcp && this.configuration.hear(iface.number, at, length, offload))
+          return Drop.None;
         return this.ip4.receive(iface.number, at, length, offload);
       case ethernet.EtherType.Arp:
         return this.autoconf.arp.receive(iface, at + HEADER_BYTES, length - HEADER_BYTES);
@@ -300,9 +303,14 @@ export class Stack {
     for (const iface of this.interfaces.all()) if (!iface.isLoopback) this.autoconf.announce(iface);
   }
 
-  /** Gives all memory back. */
+  /** Aborts what the promise API has open, and gives all memory back. The stack is of no use afterwards; its ports are closed first. */
   close(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
     this.configuration.close();
+    this.streams.close();
+    this.sockets.releaseMemory();
+    this.autoconf.neighbors.close();
     this.icmp.close();
     this.icmp6.close();
     this.reassembly.close();

@@ -85,6 +85,11 @@ export class Streams implements HandleOwner {
     this.timeouts.expire();
   }
 
+  /** Aborts all that is open: whoever waits gets an error. */
+  close(): void {
+    for (const handle of [...this.handles]) handle?.abort();
+  }
+
   wake(): void {
     this.driver.wake();
   }

@@ -67,6 +67,11 @@ export class Udp implements Transport {
     return this.endpoints.open(Kind.Udp, isIp6, Protocol.Udp);
   }
 
+  /** Gives back what does not belong to an endpoint. */
+  releaseMemory(): void {
+    this.output.close();
+  }
+
   close(e: number): void {
     this.ports.release(e);
     this.endpoints.close(e);

@@ -7,9 +7,12 @@ import { built, type RunningSwitch, type SwitchUnderTest, startSwitch } from './
 
 const PORTS = 8;
 const PREFIX = 24;
+const PREFIX6 = 64;
 
 /** Addresses of the two hosts. Nothing outside their namespaces knows them. */
 export const HOSTS = ['10.77.0.1', '10.77.0.2'] as const;
+/** The same hosts by IPv6; those of `weft run` have none. */
+export const HOSTS6 = ['fd77::1', 'fd77::2'] as const;
 
 /** A network with two hosts: how to run a command line on one of them. */
 export interface TwoHosts {
@@ -34,22 +37,34 @@ export async function vdensHosts(kind: SwitchUnderTest): Promise<TwoHosts> {
   const net: RunningSwitch = await startSwitch(kind, PORTS, false);
   return {
     on: (host, command) => {
-      const script = `ip addr add ${HOSTS[host]}/${PREFIX} dev vde0 && ip link set vde0 up && exec "$@"`;
+      const script = `ip addr add ${HOSTS[host]}/${PREFIX} dev vde0 && ip link set vde0 up && ${add6(host)} && exec "$@"`;
       return ['vdens', `vde://${net.dir}`, 'sh', '-c', script, 'sh', ...command];
     },
     close: net.stop,
   };
 }
 
+// Nobody else is there, so that looking for a duplicate would only cost a second.
+const add6 = (host: 0 | 1): string => `ip addr add ${HOSTS6[host]}/${PREFIX6} dev vde0 nodad`;
+
+/** Two namespaces joined by one veth pair. Needs root. */
+export async function vethHosts(mtuBytes: number): Promise<TwoHosts> {
+  return withNamespaces(['host0', 'host1'], ([one, other]) => {
+    const link = ['type', 'veth', 'peer', 'name', 'eth0', 'netns'];
+    ip('-n', one!, 'link', 'add', 'eth0', ...link, other!);
+    for (const [host, space] of [one!, other!].entries()) {
+      ip('-n', space, 'link', 'set', 'eth0', 'mtu', `${mtuBytes}`, 'up');
+      ip('-n', space, 'addr', 'add', `${HOSTS[host as 0 | 1]}/${PREFIX}`, 'dev', 'eth0');
+      ip('-n', space, 'addr', 'add', `${HOSTS6[host as 0 | 1]}/${PREFIX6}`, 'dev', 'eth0', 'nodad');
+    }
+    return [one!, other!];
+  });
+}
+
 /** Two namespaces with a veth pair each into a bridge that lives in a third. Needs root. */
 export async function kernelHosts(): Promise<TwoHosts> {
-  const spaces = ['bridge', 'host0', 'host1'].map((name) => `weft-bench-${process.pid}-${name}`);
-  const [bridge, ...hosts] = spaces as [string, string, string];
-  const close = finallyDo(() => {
-    for (const space of spaces) spawnSync('ip', ['netns', 'del', space]); // devices go with their namespace
-  });
-  try {
-    for (const space of spaces) ip('netns', 'add', space);
+  return withNamespaces(['bridge', 'host0', 'host1'], (spaces) => {
+    const [bridge, ...hosts] = spaces as [string, string, string];
     ip('-n', bridge, 'link', 'add', 'br0', 'up', 'type', 'bridge');
     for (const [host, space] of hosts.entries()) {
       ip('-n', bridge, 'link', 'add', `port${host}`, 'up', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', space);
@@ -57,14 +72,31 @@ export async function kernelHosts(): Promise<TwoHosts> {
       ip('-n', space, 'addr', 'add', `${HOSTS[host as 0 | 1]}/${PREFIX}`, 'dev', 'eth0');
       ip('-n', space, 'link', 'set', 'eth0', 'up');
     }
+    return hosts as [string, string];
+  });
+}
+
+/** Makes namespaces, lets `join` connect them and say which two are the hosts; removes them with all devices in the end. */
+export function withNamespaces(
+  names: readonly string[],
+  join: (spaces: readonly string[]) => readonly [string, string],
+): TwoHosts {
+  const spaces = names.map((name) => `weft-bench-${process.pid}-${name}`);
+  const close = finallyDo(() => {
+    for (const space of spaces) spawnSync('ip', ['netns', 'del', space]); // devices go with their namespace
+  });
+  try {
+    for (const space of spaces) ip('netns', 'add', space);
+    const hosts = join(spaces);
+    return { on: (host, command) => ['ip', 'netns', 'exec', hosts[host], ...command], close: async () => close() };
   } catch (error) {
     close();
     throw error;
   }
-  return { on: (host, command) => ['ip', 'netns', 'exec', hosts[host]!, ...command], close: async () => close() };
 }
 
-function ip(...words: string[]): void {
+/** `ip WORDS`, or throws what it says. */
+export function ip(...words: string[]): void {
   const { status, stderr, error } = spawnSync('ip', words, { encoding: 'utf8' });
   if (status !== 0) throw new Error(`ip ${words.join(' ')}: ${error?.message ?? stderr.trim()}`);
 }

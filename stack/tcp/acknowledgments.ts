@@ -8,10 +8,10 @@ import { Frto, frtoAck } from './frto.ts';
 import { countDuplicate, settleDuplicates } from './new-reno.ts';
 import { prrAck } from './prr.ts';
 import { noteDsackRound, rackDetectLoss } from './rack.ts';
-import { Mark, Option, Phase, type RecoveryTable } from './recovery-table.ts';
+import { Mark, NO_SEGMENT, Option, Phase, type RecoveryTable } from './recovery-table.ts';
 import { sampleRtt } from './rtt.ts';
 import type { Scoreboard } from './scoreboard.ts';
-import type { Segments } from './segments.ts';
+import { Seg, type Segments } from './segments.ts';
 import { armTimer, restartRto } from './send-timer.ts';
 import { probeAcked } from './tlp.ts';
 import { pipeOf } from './transmission.ts';
@@ -150,14 +150,22 @@ export class Acknowledgments {
     }
   }
 
-  /** RFC 6298 §3 (Karn), RFC 7323 §4.1: retransmitted segments are timed by the echo of their timestamp only. */
+  /**
+   * RFC 6298 §3 (Karn), RFC 7323 §4.1: what was sent once is timed, and what was retransmitted by the echo of its timestamp.
+   * An ACK of both answers the retransmission: what was sent once before it waited for that, behind the gap. With a DSACK
+   * the echo is the original's, whose ACK got lost, and the copy's own time counts.
+   */
   private takeRtt(c: number, bytes: number): void {
     const { table, delivery } = this;
+    const { nowUs, resentAtUs } = delivery;
     table.lastRttUs[c] = delivery.newestRttUs;
-    if (delivery.firstRttUs > 0) sampleRtt(table, c, delivery.firstRttUs);
-    else if (bytes > 0 && delivery.hasTimestamp && delivery.tsecrUs <= delivery.nowUs) {
-      sampleRtt(table, c, delivery.nowUs - delivery.tsecrUs);
+    const isCopy = delivery.dsackBytes > 0 && resentAtUs > 0;
+    let rttUs = delivery.firstRttUs;
+    if (bytes > 0 && isCopy) rttUs = nowUs - resentAtUs >= table.minRttUs[c]! ? nowUs - resentAtUs : 0;
+    else if (bytes > 0 && delivery.hasTimestamp && delivery.tsecrUs <= nowUs && (resentAtUs > 0 || rttUs === 0)) {
+      rttUs = nowUs - delivery.tsecrUs;
     }
+    if (rttUs > 0) sampleRtt(table, c, rttUs);
   }
 
   private undoIfSpurious(c: number, bytes: number, isDuplicate: boolean, unsent: number): number {
@@ -181,8 +189,10 @@ export class Acknowledgments {
       if (delivery.isSacked || table.phase[c] === Phase.Recovery) this.board.markBySacks(c);
       return 0;
     }
-    // RFC 6582 §3.2 step 2, and step 3 on a partial acknowledgment.
-    if (isThird || (bytes > 0 && table.phase[c] === Phase.Recovery)) this.board.markHeadLost(c);
+    // RFC 6582 §3.2 step 2, and step 3 on a partial acknowledgment, which PRR does not hold back.
+    const isPartial = bytes > 0 && table.phase[c] === Phase.Recovery;
+    if (isThird || isPartial) this.board.markHeadLost(c);
+    if (isPartial) table.set(c, Mark.HeadDue);
     return 0;
   }
 
@@ -190,8 +200,20 @@ export class Acknowledgments {
   private enterIfLost(c: number, known: number): number {
     const { table, delivery } = this;
     if (table.lostBytes[c]! <= known || table.phase[c]! >= Phase.Recovery) return 0;
+    if (table.has(c, Mark.MtuProbe) && this.isProbeAlone(c, table.lostBytes[c]! - known)) return 0;
     this.episodes.enterRecovery(c, delivery.out, delivery.out - delivery.held);
     return AckResult.EnteredRecovery;
+  }
+
+  /** RFC 4821 §7.5: of the `bytes` bytes that are lost now all are the probe's. The path was too narrow, not too full. */
+  private isProbeAlone(c: number, bytes: number): boolean {
+    const { table, segments } = this;
+    let s = table.lostHint[c]!;
+    while (s !== NO_SEGMENT && segments.seq[s] !== table.probeSeq[c]) s = segments.next[s]!;
+    const isAlone = s !== NO_SEGMENT && (segments.flags[s]! & Seg.Lost) !== 0 && segments.bytes(s) === bytes;
+    table.unset(c, Mark.MtuProbe);
+    if (isAlone) table.set(c, Mark.MtuLost);
+    return isAlone;
   }
 
   /** PRR in fast recovery; else growth, if the window was what limited the flight (RFC 7661 §4, RFC 9438 §5.8). */

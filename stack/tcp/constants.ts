@@ -96,6 +96,10 @@ export const KEEP_COUNT = 9;
 export const DELAYED_ACK_US = 40 * US_PER_MS;
 /** Segments at the start that are acknowledged at once, so that slow start is not slowed. */
 export const QUICK_ACKS = 16;
+/** Shorter segments are no full ones, whatever the peer's habit. */
+export const FULL_SEGMENT_BYTES_MIN = 536;
+/** Who sent nothing for so long is not about to answer, so that an ACK has nothing to wait for. */
+export const ANSWER_US = 1 * US_PER_S;
 /** RFC 9293 §3.8.6.2.1: the sender's override timeout, 0.1 … 1 s. */
 export const OVERRIDE_US = 200 * US_PER_MS;
 

@@ -24,6 +24,10 @@ export interface MtuSink {
   lowerMtu(source: Address, target: Address, iface: number, mtu: number): void;
   /** The MTU of the interface itself, by which the MSS is announced (RFC 9293 §3.7.1); without it the path's is taken. */
   linkMtuOf?(iface: number): number;
+  /** A packet of `mtu` bytes passed: the path takes so much at least (RFC 4821 §7.6.1). */
+  raiseMtu?(source: Address, target: Address, iface: number, mtu: number): void;
+  /** The longest packet that `path` may be probed with, whatever is known of its MTU: by link and route; 0: none. */
+  probeLimitOf?(path: number): number;
 }
 
 /** A connection's timers. */

@@ -8,7 +8,7 @@ import { type Core, Timer } from './core.ts';
 import { TIMESTAMPS_BYTES } from './options.ts';
 import { Is, Opt } from './table.ts';
 import { defaultMss, ipHeaderBytes } from './transmit.ts';
-import { scaleFor } from './window.ts';
+import { shiftOf } from './window.ts';
 
 const MSS_MIN = 88; // ours: nobody makes us send a header for every few bytes
 
@@ -31,9 +31,7 @@ export function setMss(core: Core, c: number, path: number): void {
 /** Prepares what a SYN of `c` offers. */
 export function prepareSyn(core: Core, c: number): void {
   const { col } = core;
-  // The buffer may be made larger later, but the shift is said once (RFC 7323 §2.2).
-  const bytes = Math.max(col.rcvMax[c]!, core.limits.receiveBufferBytesMax);
-  col.rcvWs[c] = core.opted(c, Opt.Scaling) ? scaleFor(bytes) : 0;
+  col.rcvWs[c] = core.opted(c, Opt.Scaling) ? shiftOf(core, c) : 0;
 }
 
 /** What the options of the peer's SYN, which is in hand, mean for `c` (RFC 7323 §1.3: both sides must have offered). */

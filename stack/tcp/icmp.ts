@@ -4,6 +4,7 @@ import * as wire from '../../wire/tcp.ts';
 import type { IcmpError } from '../packet.ts';
 import { State } from './constants.ts';
 import type { Core } from './core.ts';
+import { sizeRefused } from './mtu-probe.ts';
 import { after, before } from './sequence.ts';
 import { NO_CONNECTION } from './table.ts';
 
@@ -20,7 +21,10 @@ export function takeIcmp(core: Core, error: IcmpError): void {
   const seq = wire.seq(view, error.at) | 0;
   if (before(seq, col.sndUna[c]!) || after(seq, col.sndNxt[c]!)) return;
   if (error.mtuBytes > 0) {
-    // The path knows already: `poll` sees it, and sends again what is too long.
+    // RFC 5927 §7.2: what it quotes is in flight, so it is believed. `poll` sees it, and sends again what is too long.
+    core.loadAddresses(c);
+    core.mtuSink?.lowerMtu(core.local, core.remote, col.iface[c]!, error.mtuBytes);
+    sizeRefused(core, c, error.mtuBytes);
     core.touch(c);
     return;
   }

@@ -2,6 +2,7 @@
 
 import { US_PER_MS } from '../../core/time.ts';
 import { Flag } from '../../wire/tcp.ts';
+import { tuneSend } from './autotune.ts';
 import { type Core, Timer } from './core.ts';
 import { AckFlag } from './recovery.ts';
 import { freeSendRing } from './ring.ts';
@@ -40,11 +41,12 @@ export function takeAck(core: Core, c: number): void {
   const sentUs = echoUs(core, c);
   if (sentUs >= 0) flags |= AckFlag.HasTimestamp;
   fillSacks(core, c);
-  recovery.unsentBytes = Math.max(
-    0,
-    Math.min(col.sndEnd[c]! - col.sndNxt[c]!, una + col.sndWnd[c]! - col.sndNxt[c]!) | 0,
-  );
-  if (advances) col.sndUna[c] = ack;
+  const unsent = (col.sndEnd[c]! - col.sndNxt[c]!) | 0;
+  recovery.unsentBytes = Math.max(0, Math.min(unsent, (una + col.sndWnd[c]! - col.sndNxt[c]!) | 0));
+  if (advances) {
+    if (((ack - una) | 0) >= col.mss[c]!) col.provenMtu[c] = col.pathMtu[c]!;
+    col.sndUna[c] = ack;
+  }
   recovery.acked(c, advances ? ack : una, flags, Math.max(0, sentUs));
   if (advances) advanced(core, c);
   core.touch(c);
@@ -93,7 +95,9 @@ function advanced(core: Core, c: number): void {
   if (core.has(c, Is.Small) && !after(col.sndSmall[c]!, col.sndUna[c]!)) core.unset(c, Is.Small);
   if (core.queued(c) === 0) freeSendRing(core, c);
   if (col.userTimeoutUs[c]! > 0 && col.sndUna[c] === col.sndNxt[c]) core.cancelTimer(c, Timer.User);
-  if (!core.has(c, Is.WantsSpace) || !core.canWrite(c)) return;
+  if (!core.has(c, Is.WantsSpace)) return;
+  tuneSend(core, c);
+  if (!core.canWrite(c)) return;
   core.unset(c, Is.WantsSpace);
   core.tell(c);
 }

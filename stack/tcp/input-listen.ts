@@ -14,7 +14,7 @@ import { after } from './sequence.ts';
 import { cookieOf, sendCookie } from './syn-cookie.ts';
 import { Is, NO_CONNECTION, setAddress } from './table.ts';
 import { emitSyn, sendReset } from './transmit.ts';
-import { scaleFor } from './window.ts';
+import { shiftOf } from './window.ts';
 
 /** Takes the segment in hand for listener `l`. `issFloor` is what our initial number must be after, if `hasFloor` (RFC 9293 §3.10.7.4, TIME-WAIT). */
 export function receiveListen(core: Core, l: number, hasFloor: boolean, issFloor: number): Drop {
@@ -164,7 +164,7 @@ function takeCookie(core: Core, l: number): Drop {
   startAt(core, c, (segment.ack - 1) | 0);
   setReceive(core, c, (segment.seq - 1) | 0);
   col.ourMss[c] = mss;
-  if (options.scale >= 0) col.rcvWs[c] = scaleFor(Math.max(col.rcvMax[c]!, core.limits.receiveBufferBytesMax));
+  if (options.scale >= 0) col.rcvWs[c] = shiftOf(core, c);
   if (hasTimestamps && (hidden & 32) !== 0) core.set(c, Is.Ecn);
   col.rcvAdv[c] = (col.rcvNxt[c]! + Math.min(65535, col.rcvMax[c]!)) | 0;
   col.sndMaxWnd[c] = segment.window << col.sndWs[c]!;

@@ -7,6 +7,7 @@ import { isIp4 } from '../address.ts';
 import { OVERRIDE_US, RTO_US_MAX, State, SYN_RTO_US } from './constants.ts';
 import { type Core, Timer } from './core.ts';
 import { setMss } from './establish.ts';
+import { believesRise, probePayload, settleProbe, sizeLowered } from './mtu-probe.ts';
 import { TIMESTAMPS_BYTES } from './options.ts';
 import { after } from './sequence.ts';
 import { END, Is, Opt } from './table.ts';
@@ -46,7 +47,9 @@ function pollOne(core: Core, c: number): boolean {
   if (core.has(c, Is.SynDue)) return sendSyn(core, c, path);
   if (isSending(state)) {
     checkMtu(core, c, path);
-    if (!resendLost(core, c, path) || !sendNew(core, c, path)) return false;
+    if (!resendLost(core, c, path)) return false;
+    if (core.col.mtuProbeUs[c]! > 0 && !sendProbe(core, c, path)) return false;
+    if (!sendNew(core, c, path)) return false;
     armSend(core, c);
   }
   return sendDueAck(core, c, path);
@@ -80,12 +83,29 @@ function synData(core: Core, c: number, path: number): number {
 /** RFC 1191 §6.5: the path's MTU changed, so segments of the old size that are longer now are sent again in pieces. */
 function checkMtu(core: Core, c: number, path: number): void {
   const { col, recovery } = core;
+  if (col.mtuProbe[c]! > 0) settleProbe(core, c, path);
   const mtu = core.paths.mtuOf(path);
   if (mtu === col.pathMtu[c]) return;
   const isLess = mtu < col.pathMtu[c]!;
+  if (!isLess && !believesRise(core, c, path, mtu)) return;
   setMss(core, c, path);
   recovery.mssChanged(c, col.mss[c]!);
-  if (isLess) recovery.retransmitLonger(c);
+  if (!isLess) return;
+  recovery.retransmitLonger(c);
+  sizeLowered(core, c);
+}
+
+/** Sends a probe of a longer path if one is due (RFC 4821 §7.4). False if the output was full. */
+function sendProbe(core: Core, c: number, path: number): boolean {
+  const payload = probePayload(core, c, path);
+  if (payload === 0) return true;
+  const seq = core.col.sndNxt[c]!;
+  if (!sendData(core, c, path, payload, payload)) {
+    core.col.mtuProbe[c] = 0;
+    return false;
+  }
+  core.recovery.probing(c, seq);
+  return true;
 }
 
 /** The most payload that goes out at once: several segments where the path takes super-frames. */
@@ -239,9 +259,11 @@ export function armSend(core: Core, c: number): void {
 }
 
 /** RFC 9293 §3.8.6.1: a closed window is probed after an RTO, and then ever less often; one that is too small waits for the override. */
-export function persistUs(core: Core, c: number): number {
+const persistUs = (core: Core, c: number): number => (core.col.sndWnd[c]! > 0 ? OVERRIDE_US : probeUs(core, c));
+
+/** Until the next probe of one that is not answered: the RTO, doubled with each, up to a minute. */
+export function probeUs(core: Core, c: number): number {
   const { col, recovery } = core;
-  if (col.sndWnd[c]! > 0) return OVERRIDE_US;
   return Math.min(RTO_US_MAX, recovery.rtoUs(c) * 2 ** Math.min(10, col.persists[c]!));
 }
 

@@ -39,6 +39,8 @@ export const Mark = {
   HasFack: 8192, // `rackFack` holds the highest sequence number acknowledged in any way
   HasUnsent: 32768, // at the last ACK there was data that could have been sent
   RoundIdle: 65536, // the round of HyStart++ began with nothing in flight: it ends with what the next ACK finds sent
+  MtuProbe: 131072, // `probeSeq` is where the probe of a longer path begins, which is in flight
+  MtuLost: 262144, // it was lost, and nothing else with it
   HasRack: 16384, // `rackXmitUs`, `rackEnd` and `rackRttUs` hold a segment
 } as const;
 
@@ -95,6 +97,8 @@ const I32 = [
   'rackFack',
   'rackRound',
   'tlpEnd',
+  'probeSeq',
+  'probeEnd',
   'frtoNxt',
   'roundEnd',
   'sackedParts',
@@ -172,6 +176,8 @@ export class RecoveryTable {
   rackMult = new Uint8Array(0);
   rackPersist = new Uint8Array(0);
   tlpEnd = new Int32Array(0);
+  probeSeq = new Int32Array(0);
+  probeEnd = new Int32Array(0);
   // Undo and F-RTO.
   firstResentUs = new Float64Array(0);
   undoCwnd = new Float64Array(0);

@@ -27,7 +27,7 @@ import { Episodes } from './episodes.ts';
 import { startHystart } from './hystart.ts';
 import { startRack } from './rack.ts';
 import { Mark, NO_SEGMENT, Option, Phase, RecoveryTable, Timer } from './recovery-table.ts';
-import { backOffRto, RTO_US_AFTER_SYN_LOSS, sampleRtt, startRtt } from './rtt.ts';
+import { backOffRto, noteMinRtt, RTO_US_AFTER_SYN_LOSS, sampleRtt, startRtt } from './rtt.ts';
 import { Scoreboard } from './scoreboard.ts';
 import { Segments } from './segments.ts';
 import { armTimer, restartRto } from './send-timer.ts';
@@ -42,6 +42,15 @@ export const Action = {
   Retransmit: 2, // segments are lost (by timeout: `backoff(c)` > 0, or by reordering timer): call `nextLost`
 } as const;
 export type Action = (typeof Action)[keyof typeof Action];
+
+/** What became of a probe of a longer path. */
+export const ProbeOutcome = {
+  Pending: 0,
+  Delivered: 1,
+  Lost: 2, // alone, so the path is too narrow
+  Unknown: 3, // with other segments or by a timeout, so it may have been congestion (RFC 4821 §7.5)
+} as const;
+export type ProbeOutcome = (typeof ProbeOutcome)[keyof typeof ProbeOutcome];
 
 /** Congestion control algorithms. */
 export const Algorithm = { NewReno: 0, Cubic: 1 } as const;
@@ -134,6 +143,7 @@ export class Recovery {
   /** Takes a round trip that was measured elsewhere, of the SYN, in µs. Call it after `start`. */
   sample(c: number, rttUs: number): void {
     sampleRtt(this.table, c, rttUs);
+    noteMinRtt(this.table, c, Math.max(1, rttUs), this.shared.nowUs); // RFC 8985 §6.2 step 1
   }
 
   /** The SYN was retransmitted: RTO 3 s (RFC 6298 §5.7), initial window one segment (RFC 5681 §3.1). Call it after `start`, instead of `sample`. */
@@ -264,6 +274,22 @@ export class Recovery {
     this.transmission.markLonger(c);
   }
 
+  /** What was sent last, from `seq` on, is a probe of a longer path: that it is lost alone is no congestion (RFC 4821 §7.5). */
+  probing(c: number, seq: number): void {
+    const { table } = this;
+    table.probeSeq[c] = seq;
+    table.probeEnd[c] = table.nxt[c]!;
+    table.unset(c, Mark.MtuLost);
+    table.set(c, Mark.MtuProbe);
+  }
+
+  /** What became of the probe. */
+  probeOutcome(c: number): ProbeOutcome {
+    const { table } = this;
+    if (!table.has(c, Mark.MtuProbe)) return table.has(c, Mark.MtuLost) ? ProbeOutcome.Lost : ProbeOutcome.Unknown;
+    return ((table.una[c]! - table.probeEnd[c]!) | 0) >= 0 ? ProbeOutcome.Delivered : ProbeOutcome.Pending;
+  }
+
   /** The timeout as it is, backed off. */
   rtoUs(c: number): number {
     return this.table.rtoUs[c]!;
@@ -281,6 +307,11 @@ export class Recovery {
 
   rttvarUs(c: number): number {
     return this.table.rttvarUs[c]!;
+  }
+
+  /** When new data was sent last; at first when the connection began. */
+  sentAtUs(c: number): number {
+    return this.table.sentAtUs[c]!;
   }
 
   /** The least round trip, `Infinity`: no sample yet. */

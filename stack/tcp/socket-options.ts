@@ -44,7 +44,7 @@ type NumberColumn =
 
 const HOUR_US = 3_600_000_000;
 const TIME_US_MAX = 32767 * 1_000_000;
-const BUFFER_BYTES_MIN = 2048;
+const BUFFER_BYTES_MIN = 1024;
 
 /** Options that are a number: column, least, most. */
 const NUMBERS: Readonly<Partial<Record<TcpOption, readonly [NumberColumn, number, number]>>> = {
@@ -91,6 +91,8 @@ export function setOption(core: Core, c: number, option: TcpOption, value: numbe
   }
   if (wanted < least || wanted > most) return -Errno.EINVAL;
   col[name][c] = wanted;
+  if (option === TcpOption.SendBuffer) col.options[c] = col.options[c]! | Opt.SendFixed;
+  if (option === TcpOption.ReceiveBuffer) col.options[c] = col.options[c]! | Opt.ReceiveFixed;
   if (option === TcpOption.KeepIdleUs) rearm(core, c);
   return 0;
 }

@@ -2,6 +2,7 @@
 
 import { NONE } from '../../core/slab.ts';
 import { Errno } from '../errno.ts';
+import { tuneReceive } from './autotune.ts';
 import { ReceiveFlag, SendFlag, State } from './constants.ts';
 import type { Core } from './core.ts';
 import { updateWindow } from './output.ts';
@@ -70,6 +71,7 @@ export function receive(core: Core, c: number, into: Uint8Array, from: number, c
   if ((flags & ReceiveFlag.Peek) !== 0) return n;
   col.rcvRead[c] = (col.rcvRead[c]! + n) | 0;
   if (core.available(c) === 0 && col.gapsCount[c] === 0 && col.rcvAt[c] !== NONE) freeReceiveRing(core, c);
+  tuneReceive(core, c);
   updateWindow(core, c);
   return n;
 }

@@ -71,6 +71,8 @@ export const Opt = {
   Timestamps: 1 << 10,
   Sack: 1 << 11,
   Scaling: 1 << 12,
+  SendFixed: 1 << 13, // the user set the size of the buffer
+  ReceiveFixed: 1 << 14,
 } as const;
 
 /** States, counts, ports. */
@@ -84,6 +86,7 @@ function smallColumns(n: number) {
     keepCount: new Uint8Array(n), // keep-alives that were not answered
     keepMax: new Uint8Array(n),
     quickAcks: new Uint8Array(n), // so many more segments are acknowledged at once
+    mtuTries: new Uint8Array(n), // probes of the size in question that were lost
     persists: new Uint8Array(n), // zero-window probes in a row
     hopLimit: new Uint8Array(n),
     trafficClass: new Uint8Array(n),
@@ -121,6 +124,7 @@ function sequenceColumns(n: number) {
     sndSmall: new Int32Array(n), // end of the last segment that was not full: Minshall's variable
     rcvNxt: new Int32Array(n),
     rcvRead: new Int32Array(n), // the first byte that the user has not read
+    tuneRead: new Int32Array(n), // `rcvRead` at that time
     rcvAdv: new Int32Array(n), // the right edge that we announced; it never moves back
     rcvFin: new Int32Array(n),
     lastAck: new Int32Array(n), // Last.ACK.sent of RFC 7323 §4.3
@@ -129,6 +133,9 @@ function sequenceColumns(n: number) {
     dsackStart: new Int32Array(n),
     dsackEnd: new Int32Array(n),
     pathMtu: new Int32Array(n), // as the segments in flight were cut
+    mtuHigh: new Int32Array(n), // RFC 4821 §7.3: a size that does not pass, 0: none is known
+    mtuProbe: new Int32Array(n), // the size of the probe in flight, 0: none is
+    provenMtu: new Int32Array(n), // the path MTU of which a full segment arrived
   };
 }
 
@@ -176,7 +183,8 @@ function timeColumns(n: number) {
     userTimeoutUs: new Float64Array(n),
     lingerUs: new Float64Array(n),
     challengeUs: new Float64Array(n),
-    mtuProbeUs: new Float64Array(n), // when a longer segment may be tried again, RFC 4821 §7.7
+    tuneUs: new Float64Array(n), // when the round began in which the reader's rate is measured
+    mtuProbeUs: new Float64Array(n), // from when on longer segments are tried, 0: no need (RFC 4821 §7.7)
   };
 }
 

@@ -7,7 +7,8 @@ import { Errno } from '../errno.ts';
 import { DATA_RETRIES, RTO_US_MAX, State, SYN_RTO_US } from './constants.ts';
 import { type Core, Timer } from './core.ts';
 import { abortNow } from './end.ts';
-import { armSend, persistUs, resend, sendData } from './output.ts';
+import { startSearch } from './mtu-probe.ts';
+import { armSend, probeUs, resend, sendData } from './output.ts';
 import { Action } from './recovery.ts';
 import { END, Is, Opt } from './table.ts';
 import { emit, roomNow, sendAck } from './transmit.ts';
@@ -15,8 +16,10 @@ import { emit, roomNow, sendAck } from './transmit.ts';
 const TIMERS = 4;
 /** An orphan's user will not ask again: it gives up earlier, after about 100 s. */
 const ORPHAN_RETRIES = 8;
-/** RFC 8899 §4.3, RFC 4821 §7.6: after so many timeouts in a row the path may be a black hole for long packets. */
-const BLACK_HOLE_TIMEOUTS = 2;
+/** RFC 4821 §7.7: at R1, three retransmissions in vain (RFC 9293 §3.8.3), the path may be a black hole for long packets. */
+const BLACK_HOLE_TIMEOUTS = 4;
+/** Where full segments arrived before, it is more likely that many were lost than that the route changed. */
+const LOST_WAY_TIMEOUTS = 8;
 const BASE_MTU_4 = 576;
 const BASE_MTU_6 = 1280;
 
@@ -108,21 +111,27 @@ function probeLoss(core: Core, c: number): void {
 /** RFC 4821 §7.6, RFC 8899 §4.3: full segments that vanish again and again, on a path whose MTU nobody says. */
 function findBlackHole(core: Core, c: number): void {
   const { col, recovery, mtuSink, paths } = core;
-  if (mtuSink === undefined || recovery.backoff(c) < BLACK_HOLE_TIMEOUTS) return;
+  const isProven = col.provenMtu[c] === col.pathMtu[c];
+  if (mtuSink === undefined || recovery.backoff(c) < (isProven ? LOST_WAY_TIMEOUTS : BLACK_HOLE_TIMEOUTS)) return;
   if (((col.sndNxt[c]! - col.sndUna[c]!) | 0) < col.mss[c]!) return;
   const path = core.pathOf(c);
   if (path < 0) return;
-  const mtu = paths.mtuOf(path);
+  const mtu = Math.min(paths.mtuOf(path), col.pathMtu[c]!);
   const base = isIp4(core.remote) ? BASE_MTU_4 : BASE_MTU_6;
   if (mtu <= base) return;
+  startSearch(core, c);
   mtuSink.lowerMtu(core.local, core.remote, paths.ifaceOf(path), Math.max(base, mtu >> 1));
 }
 
-/** The window is closed: a byte beyond it (RFC 9293 §3.8.6.1). Or it is too small for good manners: what fits goes (§3.8.6.2.1). */
+/**
+ * The window is closed: a byte beyond it (RFC 9293 §3.8.6.1). Or it is too small for good manners: what fits goes (§3.8.6.2.1).
+ * While there is no way to the peer each try counts as one that was not answered, so that nothing waits for ever.
+ */
 function firePersist(core: Core, c: number): void {
   const { col, shared } = core;
   core.unset(c, Is.Persist);
-  if (col.sndWnd[c]! > 0) {
+  const path = core.pathOf(c);
+  if (col.sndWnd[c]! > 0 && path >= 0) {
     core.set(c, Is.Override);
     core.touch(c);
     return;
@@ -133,13 +142,12 @@ function firePersist(core: Core, c: number): void {
     return;
   }
   col.keepCount[c] = col.keepCount[c]! + 1; // probes that were not answered
-  const path = core.pathOf(c);
   const hasData = ((col.sndEnd[c]! - col.sndNxt[c]!) | 0) > 0;
   if (path >= 0 && hasData && emit(core, c, path, 0, col.sndNxt[c]!, 1, 0, false) !== Drop.TxFull)
     core.set(c, Is.Probed);
   if (col.persists[c]! < 255) col.persists[c] = col.persists[c]! + 1;
   core.set(c, Is.Persist);
-  core.setTimer(c, Timer.Send, shared.nowUs + persistUs(core, c));
+  core.setTimer(c, Timer.Send, shared.nowUs + probeUs(core, c));
 }
 
 /** RFC 5482 §3, RFC 9293 §3.8.3: nothing was acknowledged for so long. */

@@ -65,6 +65,7 @@ export class Transmission {
     if ((segments.flags[s]! & Seg.Lost) !== 0) table.lostBytes[c] = table.lostBytes[c]! - bytes;
     segments.flags[s] = (segments.flags[s]! & ~Seg.Lost) | Seg.Resent;
     segments.stamp(c, s, nowUs);
+    if (segments.seq[s] === table.probeSeq[c]) table.unset(c, Mark.MtuProbe);
     if (isProbe) probeSent(table, c, true);
     else this.episodes.noteResent(c, bytes, nowUs);
     if (table.phase[c] === Phase.Recovery) prrSent(table, c, bytes);

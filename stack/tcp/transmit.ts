@@ -223,9 +223,9 @@ export function emitSyn(core: Core, c: number, path: number, bytes: number): Dro
   return seal(core, at, headerBytes, sum, col.hopLimit[c]!, col.trafficClass[c]! & DSCP, 0);
 }
 
-/** RFC 3168 §6.1.1: both bits ask, ECE alone agrees; a SYN that was lost is repeated without. */
+/** RFC 3168 §6.1.1: both bits ask, ECE alone agrees; a SYN that was lost is repeated without. What was agreed to stays so. */
 function synEcn(core: Core, c: number, isAnswer: boolean): number {
-  if (isAnswer) return core.has(c, Is.Ecn) && core.col.synCount[c] === 0 ? wire.Flag.Ece : 0;
+  if (isAnswer) return core.has(c, Is.Ecn) ? wire.Flag.Ece : 0;
   return core.opted(c, Opt.Ecn) && core.col.synCount[c] === 0 ? wire.Flag.Ece | wire.Flag.Cwr : 0;
 }
 

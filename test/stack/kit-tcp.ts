@@ -59,11 +59,13 @@ export class Host implements Paths, Sender {
   readonly address: Address;
   out: Seg[] = [];
   mtu = 1500;
+  linkMtu = 1500;
   superBytes = 0;
   needsSum = true;
   room = 1 << 30; // segments that fit the output
   hasRoute = true;
   lowered: number[] = [];
+  raised: number[] = [];
   confirms = 0;
   private readonly source: Address = new Int32Array(4);
   private readonly target: Address = new Int32Array(4);
@@ -88,7 +90,12 @@ export class Host implements Paths, Sender {
           this.lowered.push(mtu);
           this.mtu = mtu;
         },
-        linkMtuOf: () => 1500,
+        linkMtuOf: () => this.linkMtu,
+        raiseMtu: (_s, _t, _i, mtu) => {
+          this.raised.push(mtu);
+          this.mtu = mtu;
+        },
+        probeLimitOf: () => this.linkMtu,
       },
     );
   }
@@ -117,7 +124,7 @@ export class Host implements Paths, Sender {
 
   open(_path: number, _protocol: number, bytes: number): number {
     const header = isIp4(this.target) ? 20 : 40;
-    if (this.out.length >= this.room || bytes + header > this.superOf()) return NONE;
+    if (this.out.length >= this.room || bytes + header > Math.max(this.superOf(), this.linkMtu)) return NONE;
     this.opened = bytes;
     this.sum = -1;
     return this.at;
