@@ -358,13 +358,15 @@ describe('ARP (RFC 826, RFC 1122 §2.3.2)', () => {
     expect(two.addresses()).toEqual([`${HOST4} duplicate`]);
   });
 
-  test('a conflict later is defended once; a second one within 10 s is not (RFC 5227 §2.4 (c))', () => {
+  test('a conflict later is defended once; a second one within 10 s ends its use (RFC 5227 §2.4 (b))', () => {
     const one = bare();
     const claim = arp({ sender: HOST4, target: '10.0.0.9' });
     const defence = `arp request ${HOST4} ${HOST_MAC} > ${HOST4} 00:00:00:00:00:00`;
     expect(one.send(claim)).toEqual([defence]);
     one.run(S);
     expect(one.send(claim)).toEqual([]);
+    expect(one.addresses()).toContain(`${HOST4} duplicate`);
+    expect(one.send(arp({}))).toEqual([]);
   });
 });
 
