@@ -96,6 +96,7 @@ export class FrameHost {
   run(us: number): string[] {
     const before = this.log.length;
     const untilUs = this.nowUs + us;
+    this.settle();
     for (;;) {
       const dueUs = this.stack.deadlineUs();
       if (dueUs > untilUs) break;
