@@ -172,6 +172,7 @@ export class Stack {
   private makeForwarder(): Forwarder {
     const { shared, interfaces, addresses, routes, output, icmp, icmp6, paths } = this;
     const redirects = new Redirects(shared, addresses, paths, output, icmp);
+    redirects.setNextHops(this.autoconf.neighbors);
     return new Forwarder({ shared, interfaces, addresses, routes, output, icmp, icmp6, redirects });
   }
 
