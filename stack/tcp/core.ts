@@ -78,6 +78,8 @@ export class Core {
   dirtyLast = END;
   eventFirst = END;
   eventLast = END;
+  /** Whose rings are empty and kept all the same, see ring.ts. */
+  readonly resting = { send: NO_CONNECTION, receive: NO_CONNECTION };
   halfOpen = 0;
   orphans = 0;
   // RFC 5961 §7: challenge ACKs of the whole stack in this second.
