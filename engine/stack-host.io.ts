@@ -40,6 +40,8 @@ export interface StackHostOptions {
   readonly line: string;
   /** 6 bytes; without it the line's, else a random one that is locally administered. */
   readonly mac?: Uint8Array | undefined;
+  /** False: checksums and segments are the stack's own work, whatever the plug could do. Default true. */
+  readonly takesOffload?: boolean;
   /** A line for the operator. */
   readonly tell: (text: string) => void;
 }
@@ -79,7 +81,7 @@ export class StackHost {
       name: config.iface || 'eth0',
       mac: options.mac ?? config.mac ?? randomMac(),
       mtuBytes: config.mtuBytes || MTU_BYTES,
-      takesOffload: true,
+      takesOffload: options.takesOffload ?? true,
     });
     const { fabric } = this;
     this.port = new StackPort(this.stack, this.iface, {

@@ -13,7 +13,7 @@ import type { Endpoints } from './endpoints.ts';
 import { Discover, EndpointFlag, Field } from './endpoints.ts';
 import { Errno } from './errno.ts';
 import type { Paths, Sender } from './ip.ts';
-import { HOP_LIMIT_DEFAULT } from './ip.ts';
+import { HOP_LIMIT_OF_LINK } from './ip.ts';
 import type { Hosts } from './port-table.ts';
 import { checkFamily } from './port-table.ts';
 
@@ -174,7 +174,7 @@ export class DatagramOutput {
   /** The hop limit of the message in hand. */
   hops(): number {
     const hops = this.endpoints.hopsFor(this.e, this.target, this.isGroup);
-    return hops < 0 ? HOP_LIMIT_DEFAULT : hops;
+    return hops < 0 ? HOP_LIMIT_OF_LINK : hops;
   }
 
   /** What the target of a connect or send means: "any" is this host. */

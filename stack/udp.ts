@@ -19,7 +19,7 @@ import { DatagramFlag } from './datagram-queue.ts';
 import type { Endpoints } from './endpoints.ts';
 import { EndpointFlag, Field, Kind } from './endpoints.ts';
 import { Errno } from './errno.ts';
-import type { Paths, Sender, Transport } from './ip.ts';
+import { HOP_LIMIT_DEFAULT, type Paths, type Sender, type Transport } from './ip.ts';
 import type { Memberships } from './memberships.ts';
 import { type IcmpError, Packet } from './packet.ts';
 import type { Hosts } from './port-table.ts';
@@ -186,7 +186,8 @@ export class Udp implements Transport {
     assign(looped.target, target);
     looped.at = output.at;
     looped.bytes = bytes;
-    looped.hopLimit = output.hops();
+    const hops = output.hops();
+    looped.hopLimit = hops < 0 ? HOP_LIMIT_DEFAULT : hops;
     looped.trafficClass = endpoints.get(e, isIp6 ? Field.Class6 : Field.Class4);
     looped.isChecksumKnown = true;
     this.deliverAll(looped, false);

@@ -68,7 +68,7 @@ export function close(core: Core, c: number): void {
     core.finish(c, 0);
     return;
   }
-  // RFC 9293 §3.6.1 (MUST-38 and before): data that nobody reads is lost, and a reset says so. So does a linger time of 0.
+  // RFC 9293 §3.6.1 (SHLD-3): data that nobody reads is lost, and a reset says so. So does a linger time of 0.
   if (core.available(c) > 0 || col.lingerUs[c] === 0 || core.orphans >= orphansMax(core)) {
     abortNow(core, c, 0);
     return;

@@ -65,7 +65,7 @@ export function takeRest(core: Core, c: number): Drop {
   // In the other states the peer's FIN was taken, so nothing new can come.
   if (state === State.Established || state === State.FinWait1 || state === State.FinWait2) {
     if (hasText && isUnwanted(core, c)) {
-      // RFC 9293 §3.6.1 (MUST-38): nobody will ever read this, and the peer is to know.
+      // RFC 9293 §3.6.1 (SHLD-3): nobody will ever read this, and the peer is to know.
       sendReset(core);
       core.finish(c, Errno.ECONNRESET);
       return Drop.TcpReset;

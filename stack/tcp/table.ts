@@ -64,7 +64,6 @@ export const Opt = {
   KeepAlive: 1 << 3,
   ReuseAddress: 1 << 4,
   ReusePort: 1 << 5,
-  QuickAck: 1 << 6,
   V6Only: 1 << 7,
   DeferAccept: 1 << 8,
   Ecn: 1 << 9,
@@ -305,7 +304,7 @@ export class Table {
     this.kinds.clear(c);
     col.flags[c] = Is.Used;
     col.options[c] = Opt.Timestamps | Opt.Sack | Opt.Scaling;
-    col.hopLimit[c] = 64;
+    col.hopLimit[c] = 0; // the link's
     col.congestion[c] = 1;
     col.synMax[c] = SYN_RETRIES;
     col.keepMax[c] = KEEP_COUNT;
