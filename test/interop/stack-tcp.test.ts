@@ -35,7 +35,7 @@ beforeAll(async () => {
   );
   stack = await net.stack('--echo', ...out, ...into);
 }, PATIENT.timeout);
-afterAll(() => net.close());
+afterAll(() => net.close(), PATIENT.timeout);
 
 describe.each(FAMILIES)('by $family', PATIENT, ({ stack: address, kernel: target, inUrl, v6 }) => {
   const into = (port: number): number => chosenPort(stack, `to ${target} port ${port}`);
