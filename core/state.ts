@@ -258,6 +258,10 @@ export class StateReader {
   private fill<T extends Column>(table: T): T {
     const step = table.BYTES_PER_ELEMENT;
     const at = this.take(table.length * step);
+    if (table instanceof Uint8Array) {
+      table.set(new Uint8Array(this.view.buffer, this.view.byteOffset + at, table.length));
+      return table;
+    }
     for (let i = 0; i < table.length; i++) table[i] = fetch(this.view, at + i * step, table);
     return table;
   }

@@ -176,6 +176,7 @@ export class StackHost {
     if (this.isClosed) return;
     const { fabric, stack } = this;
     const { addresses } = stack;
+    for (const line of stack.configuration.news()) this.options.tell(line);
     if (addresses.generation !== this.seen) {
       this.seen = addresses.generation;
       this.tellAddresses();

@@ -3,7 +3,18 @@
 import type { Burst } from '../../core/burst.ts';
 import type { Drop } from '../../core/drop.ts';
 import type { Slab } from '../../core/slab.ts';
-import { type Checker, checksumChecker, type SimNode, type SimPort, tcpCheckers, World } from '../../sim/sim.ts';
+import {
+  type Checker,
+  checksumChecker,
+  type End,
+  type Hop,
+  type Observer,
+  opposite,
+  type SimNode,
+  type SimPort,
+  tcpCheckers,
+  World,
+} from '../../sim/sim.ts';
 import { Stack, StackPort } from '../../stack/stack.ts';
 import type { Program } from './bulk.ts';
 import { addAddress, type HostOptions, secretOf } from './stack-kit.ts';
@@ -126,13 +137,13 @@ export class ScenarioHost {
 export class Scenario {
   readonly world: World;
   readonly hosts: ScenarioHost[] = [];
-  readonly checkers: Checker[] = [];
-  private readonly nodes: SimNode[] = [];
+  readonly checkers: (Checker & Observer)[] = [];
+  private readonly routers = new Set<string>();
 
   constructor({ seed, slabBytes = 1 << 27, checks = true }: { seed: number; slabBytes?: number; checks?: boolean }) {
     this.world = new World({ seed, slabBytes });
     if (checks) this.checkers.push(checksumChecker(), ...tcpCheckers());
-    for (const checker of this.checkers) this.world.observe(checker);
+    for (const [i, checker] of this.checkers.entries()) this.world.observe(i === 0 ? checker : this.atHosts(checker));
     this.world.afterStep(() => {
       for (const host of this.hosts) if (host.programs.length > 0) host.run(this.world.nowUs);
     });
@@ -144,8 +155,21 @@ export class Scenario {
     const node = this.world.node(name, host.ports);
     host.stack.onWake(() => this.world.touch(node));
     this.hosts.push(host);
-    this.nodes.push(node);
+    if (spec.interfaces.some(({ forwards }) => forwards)) this.routers.add(name);
     return { node, host };
+  }
+
+  /** What an end of a connection says and hears is seen at its own link: on the way things change their order. */
+  private atHosts(checker: Observer): Observer {
+    const isHost = (hop: Hop, end: End): boolean => !this.routers.has(hop.ends[end]);
+    return {
+      sent: (hop, nowUs) => {
+        if (isHost(hop, hop.from)) checker.sent?.(hop, nowUs);
+      },
+      delivered: (hop, nowUs) => {
+        if (isHost(hop, opposite(hop.from))) checker.delivered?.(hop, nowUs);
+      },
+    };
   }
 
   /** What the checkers have to say. */
