@@ -17,7 +17,6 @@ import { formatMac } from '../wire/ethernet.ts';
 import { Fabric } from './fabric.io.ts';
 import { FabricNode } from './fabric-node.io.ts';
 import { openNodePlugIn } from './node-plugs.io.ts';
-import { configure } from './stack-setup.ts';
 
 const CABLE = 'cable';
 const PLUG_END = 0;
@@ -164,9 +163,12 @@ export class StackHost {
 
   private configure(): void {
     this.isConfigured = true;
-    const { stack, iface, options } = this;
-    const why = configure(stack, iface, options.line);
-    if (why !== undefined) this.settle.reject(new FailedError(`stack: ${why}`));
+    try {
+      this.stack.configuration.apply(this.options.line, this.iface.number);
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      this.settle.reject(error);
+    }
   }
 
   /** Tells of addresses when something changed and all are decided. */
