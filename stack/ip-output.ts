@@ -8,7 +8,7 @@ import { PLAIN } from '../core/burst.ts';
 import { Drop } from '../core/drop.ts';
 import { NONE } from '../core/slab.ts';
 import type { StateReader, StateWriter } from '../core/state.ts';
-import { setU16, setU32, u32 } from '../wire/bytes.ts';
+import { setU16, setU32, u8, u32 } from '../wire/bytes.ts';
 import { finish, fold, pseudoHeader4, pseudoHeader6 } from '../wire/checksum.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import * as ipv4 from '../wire/ipv4.ts';
@@ -297,6 +297,8 @@ export class IpOutput implements Sender {
     const { path, iface } = this;
     assert(frame > 0, 'a packet was opened');
     const kind = this.paths.kindOf(path);
+    // RFC 1122 §3.2.1.7: 0 is never sent. Of a group it means this host alone (RFC 1112 §6.1), which has it already.
+    if (kind !== PathKind.Local && u8(view, this.ip + (this.isIp6 ? 7 : 8)) === 0) return Drop.None;
     if (kind === PathKind.Unicast) return this.toNeighbor(iface, this.paths.hopOf(path), frame, bytes, offload);
     if (kind === PathKind.Group) writeGroupMac(view, frame, this.paths.targetOf(path));
     else {

@@ -45,6 +45,11 @@ const NO_ONE = -1;
 const STALE = -1;
 const FLOW_MASK = 0xfffff;
 
+/** Who knows which routers advertised the prefix of an address: RFC 6724 §5 rule 5.5. */
+export interface Advertisers {
+  hasAdvertised(a: number, router: Address): boolean;
+}
+
 /** The destination cache. */
 export class Paths implements PathsContract {
   private readonly shared: Shared;
@@ -56,6 +61,7 @@ export class Paths implements PathsContract {
   private readonly random: Random; // its key only
   private readonly words = new Int32Array(2 * ADDRESS_WORDS);
   private hops: NextHops = NO_NEXT_HOPS;
+  private advertisers: Advertisers = { hasAdvertised: () => false };
   private capacity = 0;
   private used = 0;
   private hand = 0; // the next one to be reused once all are in use
@@ -97,6 +103,10 @@ export class Paths implements PathsContract {
 
   setNextHops(hops: NextHops): void {
     this.hops = hops;
+  }
+
+  setAdvertisers(advertisers: Advertisers): void {
+    this.advertisers = advertisers;
   }
 
   find(source: Address, target: Address, iface: number): number {
@@ -390,7 +400,8 @@ export class Paths implements PathsContract {
       assign(to, target); // RFC 6724 §5 rule 1
       return 0;
     }
-    const a = selectSource(addresses, target, this.iface[p]!);
+    const hop = this.hopViews[p]!;
+    const a = selectSource(addresses, target, this.iface[p]!, (one) => this.advertisers.hasAdvertised(one, hop));
     if (a >= 0) {
       assign(to, addresses.addressOf(a));
       return 0;

@@ -182,6 +182,7 @@ export class Stack {
     const reports = new LinkReports(shared, addresses, protocols, icmp, icmp6, reassembly);
     output.setNextHops(autoconf.neighbors);
     paths.setNextHops(autoconf.neighbors);
+    paths.setAdvertisers(autoconf);
     this.ip4.setMembership(autoconf.multicast);
     this.ip6.setMembership(autoconf.multicast);
     icmp6.setNdp(autoconf.ndp);

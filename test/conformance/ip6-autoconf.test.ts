@@ -442,3 +442,17 @@ describe('addresses of prefixes (RFC 4862 §5.5.3, §5.5.4)', () => {
     expect(one.addresses()).toContain(`${GLOBAL} preferred`);
   });
 });
+
+test('the source is of a prefix that the next hop advertised (RFC 6724 §5 rule 5.5)', () => {
+  const one = host();
+  advertise(one, { life: 0 }, slla(ROUTER_MAC), prefix({ flags: 0x40 }));
+  const other = { ...fromRouter, from: ROUTER2, fromMac: ROUTER2_MAC };
+  one.send(nd(ra({}, slla(ROUTER2_MAC), prefixOption('2001:db8:1::', { flags: 0x40 })), other));
+  one.run(3 * S);
+  one.sendUdp(FAR, 8);
+  expect(one.log.at(-1)!.text).toBe(`2001:db8:1::ff:fe00:1 > ${FAR} udp 5000 > 9 data=8`);
+  advertise(one, {}, prefix({ flags: 0x40 }));
+  one.send(nd(ra({ life: 0 }), other));
+  one.sendUdp(FAR, 8);
+  expect(one.log.at(-1)!.text).toBe(`${GLOBAL} > ${FAR} udp 5000 > 9 data=8`);
+});
