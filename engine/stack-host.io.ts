@@ -40,6 +40,8 @@ export interface StackHostOptions {
   readonly line: string;
   /** 6 bytes; without it the line's, else a random one that is locally administered. */
   readonly mac?: Uint8Array | undefined;
+  /** False: checksums and segments are the stack's own work, whatever the plug could do. Default true. */
+  readonly takesOffload?: boolean;
   /** A line for the operator. */
   readonly tell: (text: string) => void;
 }
@@ -79,7 +81,7 @@ export class StackHost {
       name: config.iface || 'eth0',
       mac: options.mac ?? config.mac ?? randomMac(),
       mtuBytes: config.mtuBytes || MTU_BYTES,
-      takesOffload: true,
+      takesOffload: options.takesOffload ?? true,
     });
     const { fabric } = this;
     this.port = new StackPort(this.stack, this.iface, {
@@ -162,9 +164,9 @@ export class StackHost {
 
   private configure(): void {
     this.isConfigured = true;
-    const { stack, iface, config, options } = this;
-    const why = configure(stack, iface, config, options.line);
-    if (why !== undefined) this.settle.reject(new FailedError(`stack: configuration '${options.line}': ${why}`));
+    const { stack, iface, options } = this;
+    const why = configure(stack, iface, options.line);
+    if (why !== undefined) this.settle.reject(new FailedError(`stack: ${why}`));
   }
 
   /** Tells of addresses when something changed and all are decided. */
@@ -172,6 +174,7 @@ export class StackHost {
     if (this.isClosed) return;
     const { fabric, stack } = this;
     const { addresses } = stack;
+    for (const line of stack.configuration.news()) this.options.tell(line);
     if (addresses.generation !== this.seen) {
       this.seen = addresses.generation;
       this.tellAddresses();

@@ -5,7 +5,7 @@ import { NONE, type Slab } from '../core/slab.ts';
 import { setU16 } from '../wire/bytes.ts';
 import { finish, pseudoHeader6 } from '../wire/checksum.ts';
 import { type Address, ANY, ANY4, isMulticast } from './address.ts';
-import { HOP_LIMIT_DEFAULT } from './ip.ts';
+import { HOP_LIMIT_OF_LINK } from './ip.ts';
 import type { IpOutput } from './ip-output.ts';
 import type { Packet } from './packet.ts';
 import type { Paths } from './paths.ts';
@@ -52,7 +52,7 @@ export class EchoReplies {
       at + CHECKSUM_AT,
       finish(this.shared.checksum.sum(at, bytes) + this.pseudo(path, packet.isIp6, protocol, bytes)),
     );
-    return this.output.sendDatagram(path, protocol, at, bytes, HOP_LIMIT_DEFAULT, packet.trafficClass & 0xfc, true);
+    return this.output.sendDatagram(path, protocol, at, bytes, HOP_LIMIT_OF_LINK, packet.trafficClass & 0xfc, true);
   }
 
   close(): void {

@@ -65,6 +65,7 @@ export class IcmpProtocol implements Transport {
   receive(packet: Packet): Drop {
     const { view } = this.shared;
     const { at, bytes } = packet;
+    if (packet.isIp6) return Drop.UnknownProtocol; // of IPv6, 1 is nobody's
     if (icmp.check(view, at, bytes) !== Drop.None) return Drop.IcmpTruncated;
     if (!packet.isChecksumKnown && this.shared.checksum.sum(at, bytes) !== 0xffff) return Drop.IcmpChecksum;
     switch (icmp.type(view, at)) {

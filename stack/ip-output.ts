@@ -19,7 +19,7 @@ import * as udp from '../wire/udp.ts';
 import { type Address, ip4Of, isIp4, isMulticast, write6 } from './address.ts';
 import { Identifications } from './identifications.ts';
 import { type Interfaces, type NetworkInterface, PACKET_BYTES_MAX } from './interfaces.ts';
-import type { Sender } from './ip.ts';
+import { HOP_LIMIT_DEFAULT, HOP_LIMIT_OF_LINK, type Sender } from './ip.ts';
 import { type NextHops, NO_NEXT_HOPS } from './next-hops.ts';
 import { PathKind, type Paths } from './paths.ts';
 import type { Shared } from './shared.ts';
@@ -82,7 +82,7 @@ export class IpOutput implements Sender {
   }
 
   send(hopLimit: number, trafficClass: number, segmentBytes: number): Drop {
-    this.finishHeader(hopLimit, trafficClass, ipv4.DONT_FRAGMENT);
+    this.finishHeader(this.hopsOf(hopLimit), trafficClass, ipv4.DONT_FRAGMENT);
     const frame = this.ip - ETHERNET_BYTES;
     const transport = this.at - frame;
     let offload: number = PLAIN;
@@ -115,7 +115,7 @@ export class IpOutput implements Sender {
     const to = this.begin(path, protocol, isIp6, bytes, 0);
     if (to === NONE) return Drop.TxFull;
     this.shared.checksum.copy(at, to, bytes);
-    this.finishHeader(hopLimit, trafficClass, ipv4.DONT_FRAGMENT);
+    this.finishHeader(this.hopsOf(hopLimit), trafficClass, ipv4.DONT_FRAGMENT);
     return this.leave(this.ip - ETHERNET_BYTES, ETHERNET_BYTES + headerBytes + bytes, PLAIN);
   }
 
@@ -192,6 +192,12 @@ export class IpOutput implements Sender {
     ipv4.seal(view, ip);
   }
 
+  /** What stands in the header for what the sender asked for. */
+  private hopsOf(hopLimit: number): number {
+    if (hopLimit !== HOP_LIMIT_OF_LINK) return hopLimit;
+    return this.isIp6 ? this.iface.curHopLimit : HOP_LIMIT_DEFAULT;
+  }
+
   private id4(): number {
     return this.ids.next4(this.paths.sourceOf(this.path), this.paths.targetOf(this.path), this.protocol);
   }
@@ -218,7 +224,7 @@ export class IpOutput implements Sender {
       ipv4.setTos(view, this.ip, tos);
       ipv4.setId(view, this.ip, id);
       ipv4.setFragment(view, this.ip, (done >>> 3) | (done + piece < bytes ? ipv4.MORE_FRAGMENTS : 0));
-      ipv4.setTtl(view, this.ip, ttl);
+      ipv4.setTtl(view, this.ip, this.hopsOf(ttl));
       ipv4.seal(view, this.ip);
       const drop = this.leave(this.ip - ETHERNET_BYTES, ETHERNET_BYTES + ipv4.HEADER_BYTES + piece, PLAIN);
       if (drop !== Drop.None) return drop;
@@ -247,7 +253,7 @@ export class IpOutput implements Sender {
       if (to === NONE) return Drop.TxFull;
       checksum.copy(at + done, to, piece);
       ipv6.setClassFlow(view, this.ip, class8, flow);
-      ipv6.setHopLimit(view, this.ip, hopLimit);
+      ipv6.setHopLimit(view, this.ip, this.hopsOf(hopLimit));
       const header = to - ipv6.FRAGMENT_BYTES;
       setU16(view, header, protocol << 8);
       setU16(view, header + 2, done | (done + piece < bytes ? 1 : 0));

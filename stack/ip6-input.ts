@@ -100,6 +100,7 @@ export class Ip6Input {
       const isAtomic = ipv6.fragmentBytes(view, header) === 0 && !ipv6.fragmentMore(view, header);
       if (!isAtomic) return packet.wasReassembled ? Drop.FragmentFormat : this.gather(packet);
       walk.skipFragment(view, packet.ip); // RFC 6946 §4: alone, whatever else is waiting
+      packet.wasReassembled = true; // RFC 6980 §5: the header alone makes neighbour discovery invalid
     }
   }
 

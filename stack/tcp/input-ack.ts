@@ -83,8 +83,26 @@ function fillSacks(core: Core, c: number): void {
   const { options, recovery } = core;
   recovery.sackCount = 0;
   if (options.sackCount === 0 || !core.has(c, Is.Sack)) return;
-  for (let i = 0; i < 2 * options.sackCount; i++) recovery.sacks[i] = options.sacks[i]!;
-  recovery.sackCount = options.sackCount;
+  const oldest = oldestSent(core, c);
+  let n = 0;
+  for (let i = 0; i < 2 * options.sackCount; i += 2) {
+    const start = options.sacks[i]!;
+    const end = options.sacks[i + 1]!;
+    if (!before(start, end) || before(start, oldest) || after(end, core.col.sndNxt[c]!)) continue;
+    recovery.sacks[n++] = start;
+    recovery.sacks[n++] = end;
+  }
+  recovery.sackCount = n >> 1;
+}
+
+/** What a duplicate may still be of: a window before SND.UNA, but never before the first byte. A DSACK for less is forged. */
+function oldestSent(core: Core, c: number): number {
+  const { col } = core;
+  const una = col.sndUna[c]!;
+  const first = (col.iss[c]! + 1) | 0;
+  const sent = (una - first) | 0;
+  const window = col.sndMaxWnd[c]!;
+  return sent >= 0 && sent < window ? first : (una - window) | 0;
 }
 
 /** Data, or the FIN, was acknowledged. */

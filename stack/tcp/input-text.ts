@@ -125,7 +125,7 @@ function acknowledge(core: Core, c: number, isOutOfOrder: boolean, hasText: bool
   const isMuch = isMuchOwed(core, c);
   // The peer's window is small after a loss, as at the start.
   if (isOutOfOrder) col.quickAcks[c] = QUICK_ACKS;
-  const isQuick = col.quickAcks[c]! > 0 || core.opted(c, Opt.QuickAck);
+  const isQuick = col.quickAcks[c]! > 0;
   if (col.quickAcks[c]! > 0) col.quickAcks[c] = col.quickAcks[c]! - 1;
   if (isOutOfOrder || (core.has(c, Is.AckDue) && !isMuch)) sendAck(core, c);
   else if (isMuch || isLastForNow(core, c)) core.ackSoon(c);

@@ -259,9 +259,11 @@ export function armSend(core: Core, c: number): void {
 }
 
 /** RFC 9293 §3.8.6.1: a closed window is probed after an RTO, and then ever less often; one that is too small waits for the override. */
-export function persistUs(core: Core, c: number): number {
+const persistUs = (core: Core, c: number): number => (core.col.sndWnd[c]! > 0 ? OVERRIDE_US : probeUs(core, c));
+
+/** Until the next probe of one that is not answered: the RTO, doubled with each, up to a minute. */
+export function probeUs(core: Core, c: number): number {
   const { col, recovery } = core;
-  if (col.sndWnd[c]! > 0) return OVERRIDE_US;
   return Math.min(RTO_US_MAX, recovery.rtoUs(c) * 2 ** Math.min(10, col.persists[c]!));
 }
 

@@ -24,7 +24,7 @@ export function save(core: Core, state: StateWriter): void {
   core.cookies.save(state);
   state.number(core.dirtyFirst).number(core.dirtyLast).number(core.eventFirst).number(core.eventLast);
   state.number(core.halfOpen).number(core.orphans).number(core.challenges).number(core.challengeUs);
-  state.number(core.cookieUs);
+  state.number(core.cookieUs).column(core.interceptors);
   for (let c = 0; c < core.table.end; c++) if (core.has(c, Is.Used)) saveBuffers(core, c, state);
   const ids = core.wheel.ids();
   state.column(Uint32Array.from(ids)).column(Float64Array.from(ids, (id) => core.wheel.deadlineOf(id)));
@@ -62,6 +62,8 @@ export function load(core: Core, state: StateReader): void {
   core.challenges = state.integer(0, 2 ** 31);
   core.challengeUs = state.number();
   core.cookieUs = state.number();
+  state.into(core.interceptors);
+  for (const l of core.interceptors) if (l < END || l > most) throw new StateError(`interceptor ${l}`);
   for (let c = 0; c < core.table.end; c++) if (core.has(c, Is.Used)) loadBuffers(core, c, state);
   loadTimers(core, state);
   core.recovery.grow(core.table.size);

@@ -17,16 +17,17 @@ const COUNTER_US = 64 * US_PER_S;
 const COUNTERS_BACK = 2; // a cookie is good for one to two minutes
 const HIDDEN_BITS = 63;
 
-const words = new Int32Array(2 * ADDRESS_WORDS + 3);
+const words = new Int32Array(2 * ADDRESS_WORDS + 4);
 
-/** The hash of the packet in hand with the peer's initial number. */
-function hashOf(core: Core, peerIsn: number, counter: number): number {
+/** The hash of the packet in hand with the peer's initial number and the bits below it, so that none of them can be another. */
+function hashOf(core: Core, peerIsn: number, counter: number, index: number): number {
   const { segment, shared } = core;
   words.set(shared.packet.source);
   words.set(shared.packet.target, ADDRESS_WORDS);
   words[2 * ADDRESS_WORDS] = (segment.sourcePort << 16) | segment.targetPort;
   words[2 * ADDRESS_WORDS + 1] = peerIsn;
   words[2 * ADDRESS_WORDS + 2] = counter;
+  words[2 * ADDRESS_WORDS + 3] = index;
   return sipHash(core.cookies.key, words, 0, words.length) & 0xffffff00;
 }
 
@@ -45,7 +46,7 @@ export function sendCookie(core: Core, l: number): void {
   loose.iface = packet.iface;
   loose.localPort = segment.targetPort;
   loose.remotePort = segment.sourcePort;
-  loose.seq = hashOf(core, segment.seq, counter) | ((counter & 31) << 3) | index;
+  loose.seq = hashOf(core, segment.seq, counter, index) | ((counter & 31) << 3) | index;
   loose.ack = (segment.seq + 1) | 0;
   loose.flags = Flag.Syn | Flag.Ack;
   loose.window = Math.min(65535, core.col.rcvMax[l]!);
@@ -84,7 +85,7 @@ export function cookieOf(core: Core): number {
   const now = Math.floor(shared.nowUs / COUNTER_US);
   const age = (now - ((cookie >>> 3) & 31)) & 31;
   if (age > COUNTERS_BACK || age > now) return 0;
-  if (hashOf(core, (segment.seq - 1) | 0, now - age) !== (cookie & 0xffffff00)) return 0;
+  if (hashOf(core, (segment.seq - 1) | 0, now - age, cookie & 7) !== (cookie & 0xffffff00)) return 0;
   core.cookieOptions = options.hasTimestamps ? options.tsEcr & HIDDEN_BITS : 0;
   return MSS_TABLE[cookie & 7]!;
 }

@@ -54,6 +54,7 @@ export const Is = {
   Progress: 1 << 28, // tell the network layer that the path works, at the next poll
   Persist: 1 << 29, // the send timer is the persist timer
   Orphan: 1 << 30, // its user closed it and it goes on
+  Withheld: 1 << 31, // intercepted: its SYN-ACK waits for the user's word
 } as const;
 
 /** Bits of `options`: what the user switched on. A listener's go to its connections. */
@@ -64,7 +65,6 @@ export const Opt = {
   KeepAlive: 1 << 3,
   ReuseAddress: 1 << 4,
   ReusePort: 1 << 5,
-  QuickAck: 1 << 6,
   V6Only: 1 << 7,
   DeferAccept: 1 << 8,
   Ecn: 1 << 9,
@@ -274,7 +274,7 @@ export class Table {
     const { col } = this;
     col.flags[c] = Is.Used;
     col.options[c] = Opt.Timestamps | Opt.Sack | Opt.Scaling | Opt.Rack;
-    col.hopLimit[c] = 64;
+    col.hopLimit[c] = 0; // the link's
     col.congestion[c] = 1;
     col.synMax[c] = SYN_RETRIES;
     col.keepMax[c] = KEEP_COUNT;

@@ -6,6 +6,7 @@ import { fold } from '../../wire/checksum.ts';
 import { Protocol } from '../../wire/ipv4.ts';
 import * as wire from '../../wire/tcp.ts';
 import { isIp4 } from '../address.ts';
+import { HOP_LIMIT_OF_LINK } from '../ip.ts';
 import { MSS_DEFAULT_4, MSS_DEFAULT_6, State } from './constants.ts';
 import { type Core, Timer } from './core.ts';
 import { COOKIE_BYTES } from './fast-open.ts';
@@ -68,7 +69,7 @@ function seal(
 ): Drop {
   const { sender, shared } = core;
   sender.seal(wire.CHECKSUM_AT, sender.needsSum ? fold(shared.checksum.sum(at, headerBytes) + dataSum) : 0);
-  return sender.send(hopLimit, trafficClass, segmentBytes);
+  return sender.send(hopLimit === 0 ? HOP_LIMIT_OF_LINK : hopLimit, trafficClass, segmentBytes);
 }
 
 // Ports of the segment in hand, so that no object is made for each.
@@ -222,9 +223,9 @@ export function emitSyn(core: Core, c: number, path: number, bytes: number): Dro
   return seal(core, at, headerBytes, sum, col.hopLimit[c]!, col.trafficClass[c]! & DSCP, 0);
 }
 
-/** RFC 3168 §6.1.1: both bits ask, ECE alone agrees; a SYN that was lost is repeated without. */
+/** RFC 3168 §6.1.1: both bits ask, ECE alone agrees; a SYN that was lost is repeated without. What was agreed to stays so. */
 function synEcn(core: Core, c: number, isAnswer: boolean): number {
-  if (isAnswer) return core.has(c, Is.Ecn) && core.col.synCount[c] === 0 ? wire.Flag.Ece : 0;
+  if (isAnswer) return core.has(c, Is.Ecn) ? wire.Flag.Ece : 0;
   return core.opted(c, Opt.Ecn) && core.col.synCount[c] === 0 ? wire.Flag.Ece | wire.Flag.Cwr : 0;
 }
 
@@ -243,7 +244,7 @@ export class Loose {
   ack = 0;
   flags = 0;
   window = 0;
-  hopLimit = 64;
+  hopLimit = 0; // as the table's
   trafficClass = 0;
   hasTimestamps = false;
   tsVal = 0;
@@ -294,7 +295,7 @@ export function sendReset(core: Core): void {
   loose.localPort = segment.targetPort;
   loose.remotePort = segment.sourcePort;
   loose.window = 0;
-  loose.hopLimit = 64;
+  loose.hopLimit = 0;
   loose.trafficClass = packet.trafficClass;
   const { flags } = segment;
   if ((flags & wire.Flag.Ack) !== 0) {

@@ -52,7 +52,11 @@ describe('two stacks on a link', () => {
   test.each(['fd00::2', '10.0.0.2'])('move bytes to %s in super-frames', (address) => {
     const hosts = new HostPair({ takesOffload: true, link: { delayUs: 1000, takesOffload: true } });
     let longest = 0;
-    hosts.pair.world.observe({ delivered: (hop) => void (longest = Math.max(longest, hop.length)) });
+    hosts.pair.world.observe({
+      delivered: (hop) => {
+        longest = Math.max(longest, hop.length);
+      },
+    });
     const { client, server } = connect(hosts, hosts.a, hosts.b, address);
     expect(move(hosts, hosts.a, client, hosts.b, server)).toBe(BYTES);
     expect(longest).toBeGreaterThan(30_000);
