@@ -73,6 +73,7 @@ export const TcpOption = {
   Timestamps: 25,
   Sack: 26,
   WindowScale: 27,
+  Rack: 28, // losses by RACK-TLP (RFC 8985), else by RFC 6675
 } as const;
 export type TcpOption = (typeof TcpOption)[keyof typeof TcpOption];
 

@@ -63,6 +63,7 @@ export function establish(core: Core, c: number): void {
     ecn: core.has(c, Is.Ecn),
     algorithm: col.congestion[c]!,
     initialWindow: col.initialWindow[c]!,
+    rack: core.opted(c, Opt.Rack),
   });
   if (col.synCount[c]! > 0) recovery.synTimedOut(c);
   else if (col.synSentUs[c]! > 0) recovery.sample(c, nowUs - col.synSentUs[c]!);

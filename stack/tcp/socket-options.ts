@@ -21,6 +21,7 @@ const BITS: Readonly<Partial<Record<TcpOption, number>>> = {
   [TcpOption.Timestamps]: Opt.Timestamps,
   [TcpOption.Sack]: Opt.Sack,
   [TcpOption.WindowScale]: Opt.Scaling,
+  [TcpOption.Rack]: Opt.Rack,
 };
 
 type NumberColumn =

@@ -73,6 +73,7 @@ export const Opt = {
   Scaling: 1 << 12,
   SendFixed: 1 << 13, // the user set the size of the buffer
   ReceiveFixed: 1 << 14,
+  Rack: 1 << 15,
 } as const;
 
 /** States, counts, ports. */
@@ -304,7 +305,7 @@ export class Table {
     if (this.kinds.of !== col) this.kinds = new Kinds(col, this.size);
     this.kinds.clear(c);
     col.flags[c] = Is.Used;
-    col.options[c] = Opt.Timestamps | Opt.Sack | Opt.Scaling;
+    col.options[c] = Opt.Timestamps | Opt.Sack | Opt.Scaling | Opt.Rack;
     col.hopLimit[c] = 0; // the link's
     col.congestion[c] = 1;
     col.synMax[c] = SYN_RETRIES;
