@@ -14,7 +14,7 @@ const REQUESTS = 10_000;
 const LOADS: Readonly<Record<StackJob['load'], (job: StackJob) => Promise<StackResult>>> = {
   transfer: async (job) => {
     const transfer = new Transfer(job);
-    transfer.run(job.warmSeconds);
+    transfer.warm(job.warmSeconds);
     return transfer.run(job.seconds);
   },
   iperf: async (job) => ({ bitsPerSecond: await runStackIperf({ isReverse: false, ...job }) }),
