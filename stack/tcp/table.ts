@@ -73,6 +73,7 @@ export const Opt = {
   Scaling: 1 << 12,
   SendFixed: 1 << 13, // the user set the size of the buffer
   ReceiveFixed: 1 << 14,
+  UserTimeout: 1 << 15, // RFC 5482 on the wire
 } as const;
 
 /** States, counts, ports. */
