@@ -56,8 +56,8 @@ import { Tcp } from './tcp/tcp.ts';
 export { type Address, format as formatAddress, parse as parseAddress } from './address.ts';
 export { AddressOrigin, AddressState } from './addresses.ts';
 export { type Config, parseConfig } from './config.ts';
-export { interfaceOptionsOf } from './configuration.ts';
 export { Errno, errnoName } from './errno.ts';
+export { interfaceOptionsOf } from './interface-options.ts';
 export type { NetworkInterface } from './interfaces.ts';
 export { ANY_IFACE, LOOPBACK_IFACE } from './ip.ts';
 export { LIMITS, type Limits } from './limits.ts';
@@ -172,6 +172,7 @@ export class Stack {
   private makeForwarder(): Forwarder {
     const { shared, interfaces, addresses, routes, output, icmp, icmp6, paths } = this;
     const redirects = new Redirects(shared, addresses, paths, output, icmp);
+    redirects.setNextHops(this.autoconf.neighbors);
     return new Forwarder({ shared, interfaces, addresses, routes, output, icmp, icmp6, redirects });
   }
 

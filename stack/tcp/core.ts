@@ -85,11 +85,10 @@ export class Core {
   eventLast = END;
   /** The interceptor of each interface, or END. */
   readonly interceptors = new Int32Array(INTERCEPTORS).fill(END);
+  /** Whose rings are empty and kept all the same, see ring.ts. */
+  readonly resting = { send: NO_CONNECTION, receive: NO_CONNECTION };
   halfOpen = 0;
   orphans = 0;
-  // RFC 5961 §7: challenge ACKs of the whole stack in this second.
-  challenges = 0;
-  challengeUs = 0;
   /** When a SYN cookie was sent last, 0: never; and what the one that came back hid in its timestamp. */
   cookieUs = 0;
   cookieOptions = 0;

@@ -35,7 +35,6 @@ export function receiveSynchronized(core: Core, c: number): Drop {
     if (!isReset) answerUnacceptable(core, c);
     return Drop.TcpSequence;
   }
-  noteTimestamp(core, c);
   // Second: RST. Third, security, is not spoken.
   if (isReset) return takeReset(core, c);
   // Fourth: SYN.
@@ -52,6 +51,8 @@ export function receiveSynchronized(core: Core, c: number): Drop {
     challenge(core, c);
     return Drop.TcpAck;
   }
+  // Deviates from RFC 7323 §5.3 R3, which is earlier: what RFC 5961 §5 discards leaves no trace.
+  noteTimestamp(core, c);
   takeAck(core, c);
   if (!afterAck(core, c)) return Drop.None;
   // Sixth: URG. Deviates from RFC 9293 §3.8.5: urgent data is data like any other, as RFC 6093 advises users to have it.
@@ -121,7 +122,7 @@ function passesPaws(core: Core, c: number): boolean {
 /** RFC 7323 §4.3 (2): TS.Recent follows segments that span Last.ACK.sent; after 24 days any. */
 export function noteTimestamp(core: Core, c: number): void {
   const { col, options, segment, shared } = core;
-  if (!options.hasTimestamps || !core.has(c, Is.Timestamps) || (segment.flags & Flag.Rst) !== 0) return;
+  if (!options.hasTimestamps || !core.has(c, Is.Timestamps)) return;
   if (after(segment.seq, col.lastAck[c]!)) return;
   const isOld = ((options.tsVal - col.tsRecent[c]!) | 0) < 0;
   if (isOld && shared.nowUs - col.tsRecentUs[c]! <= PAWS_US_MAX) return;

@@ -2,7 +2,8 @@
 //
 // A connection is a number. Everything of it is in columns (table.ts); its bytes are in two rings in the slab (ring.ts), the
 // byte of sequence number s at s modulo the ring's size, so that a retransmission is read, and a piece behind a gap is
-// written, where it belongs. Rings grow as they fill and go when they are empty: an idle connection costs half a kilobyte.
+// written, where it belongs. Rings grow as they fill and go when they are empty, but for those of the connection emptied last:
+// an idle connection costs a kilobyte.
 //
 //   packet ─▶ input.ts ─▶ demux.ts ─▶ input-listen / input-syn-sent / input-synchronized / input-time-wait
 //                                        │ input-ack.ts ─▶ recovery.ts      what is lost, how much may be sent
