@@ -74,6 +74,7 @@ export const TcpOption = {
   Sack: 26,
   WindowScale: 27,
   Rack: 28, // losses by RACK-TLP (RFC 8985), else by RFC 6675
+  UserTimeoutOption: 29, // RFC 5482: SYNs say our user timeout, and the peer's is taken where the user set none
 } as const;
 export type TcpOption = (typeof TcpOption)[keyof typeof TcpOption];
 
@@ -97,6 +98,9 @@ export const KEEP_COUNT = 9;
 export const DELAYED_ACK_US = 40 * US_PER_MS;
 /** A connection without data is accepted after so long, though its listener waits for data: its peer may wait for ours. */
 export const DEFER_ACCEPT_US = 30 * US_PER_S;
+/** RFC 5482 §3.1, L_LIMIT and U_LIMIT: what a peer may make our timeout. */
+export const USER_TIMEOUT_S_MIN = 100;
+export const USER_TIMEOUT_S_MAX = 3600;
 /** Segments at the start that are acknowledged at once, so that slow start is not slowed. */
 export const QUICK_ACKS = 16;
 /** Shorter segments are no full ones, whatever the peer's habit. */

@@ -1,9 +1,10 @@
 // The handshake is over: sizes, recovery and timers of a connection that carries data.
 
+import { US_PER_S } from '../../core/time.ts';
 import { HEADER_BYTES } from '../../wire/tcp.ts';
 import { isIp4 } from '../address.ts';
 import { enqueue } from './accept-queue.ts';
-import { DEFER_ACCEPT_US, QUICK_ACKS, State } from './constants.ts';
+import { DEFER_ACCEPT_US, QUICK_ACKS, State, USER_TIMEOUT_S_MAX, USER_TIMEOUT_S_MIN } from './constants.ts';
 import { type Core, Timer } from './core.ts';
 import { TIMESTAMPS_BYTES } from './options.ts';
 import { END, Is, Opt } from './table.ts';
@@ -38,6 +39,7 @@ export function prepareSyn(core: Core, c: number): void {
 export function takeSynOptions(core: Core, c: number): void {
   const { col, options } = core;
   col.peerMss[c] = options.mss;
+  takeUserTimeout(core, c);
   if (options.hasTimestamps && core.opted(c, Opt.Timestamps)) {
     core.set(c, Is.Timestamps);
     col.tsRecent[c] = options.tsVal;
@@ -48,6 +50,14 @@ export function takeSynOptions(core: Core, c: number): void {
     core.set(c, Is.Scaling);
     col.sndWs[c] = options.scale;
   } else col.rcvWs[c] = 0;
+}
+
+/** RFC 5482 §3.1: the peer's timeout, within limits, unless our user has one of his own (CHANGEABLE is false then). */
+function takeUserTimeout(core: Core, c: number): void {
+  const { col, options } = core;
+  if (options.userTimeoutS === 0 || col.userTimeoutUs[c]! > 0 || !core.opted(c, Opt.UserTimeout)) return;
+  const seconds = Math.min(USER_TIMEOUT_S_MAX, Math.max(USER_TIMEOUT_S_MIN, options.userTimeoutS));
+  col.userTimeoutUs[c] = seconds * US_PER_S;
 }
 
 /** Enters ESTABLISHED. The windows are the caller's to set. */

@@ -22,6 +22,7 @@ const BITS: Readonly<Partial<Record<TcpOption, number>>> = {
   [TcpOption.Sack]: Opt.Sack,
   [TcpOption.WindowScale]: Opt.Scaling,
   [TcpOption.Rack]: Opt.Rack,
+  [TcpOption.UserTimeoutOption]: Opt.UserTimeout,
 };
 
 type NumberColumn =
@@ -68,7 +69,9 @@ const NUMBERS: Readonly<Partial<Record<TcpOption, readonly [NumberColumn, number
 
 /** Options that mean something only before the connection begins. */
 const isEarly = (option: TcpOption): boolean =>
-  option === TcpOption.V6Only || option === TcpOption.BindIface || option >= TcpOption.Timestamps;
+  option === TcpOption.V6Only ||
+  option === TcpOption.BindIface ||
+  (option >= TcpOption.Timestamps && option <= TcpOption.WindowScale);
 
 /** 0, -EINVAL for a value out of range or too late, -ENOPROTOOPT. Buffers are cut to the stack's limits. */
 export function setOption(core: Core, c: number, option: TcpOption, value: number): number {

@@ -74,6 +74,7 @@ export const Opt = {
   SendFixed: 1 << 13, // the user set the size of the buffer
   ReceiveFixed: 1 << 14,
   Rack: 1 << 15,
+  UserTimeout: 1 << 16, // RFC 5482 on the wire
 } as const;
 
 /** States, counts, ports. */

@@ -2,6 +2,7 @@
 
 import { Drop } from '../../core/drop.ts';
 import { NONE } from '../../core/slab.ts';
+import { US_PER_S } from '../../core/time.ts';
 import { fold } from '../../wire/checksum.ts';
 import { Protocol } from '../../wire/ipv4.ts';
 import * as wire from '../../wire/tcp.ts';
@@ -19,6 +20,7 @@ import {
   writeSacks,
   writeScale,
   writeTimestamps,
+  writeUserTimeout,
 } from './options.ts';
 import { fetchFromRing } from './ring.ts';
 import { END, Is, Opt } from './table.ts';
@@ -198,7 +200,8 @@ export function emitSyn(core: Core, c: number, path: number, bytes: number): Dro
   const sack = isAnswer ? core.has(c, Is.Sack) : core.opted(c, Opt.Sack);
   const scaling = isAnswer ? core.has(c, Is.Scaling) : core.opted(c, Opt.Scaling);
   const options = 4 + (stamps ? TIMESTAMPS_BYTES : 0) + (sack && !stamps ? 4 : 0) + (scaling ? 4 : 0);
-  const headerBytes = wire.HEADER_BYTES + options + cookieBytes(core, c);
+  const timeoutS = userTimeoutS(core, c);
+  const headerBytes = wire.HEADER_BYTES + options + cookieBytes(core, c) + (timeoutS > 0 ? 4 : 0);
   const at = core.sender.open(path, Protocol.Tcp, headerBytes + bytes);
   if (at === NONE) return Drop.TxFull;
   col.ourMss[c] = announcedMss(core, c, path);
@@ -213,6 +216,7 @@ export function emitSyn(core: Core, c: number, path: number, bytes: number): Dro
     p = writeTimestamps(view, p, (core.isn.clock + col.tsOffset[c]!) | 0, echo, sack);
   } else if (sack) p = writeSackPermitted(view, p);
   if (scaling) p = writeScale(view, p, col.rcvWs[c]!);
+  if (timeoutS > 0) p = writeUserTimeout(view, p, timeoutS);
   if (core.has(c, Is.CookieAsk)) writeSynCookie(core, c, p);
   const seq = (col.iss[c]! + 1) | 0;
   const sum =
@@ -221,6 +225,12 @@ export function emitSyn(core: Core, c: number, path: number, bytes: number): Dro
       : fetchFromRing(core, col.sndAt[c]!, col.sndSize[c]!, seq, at + headerBytes, bytes, core.sender.needsSum);
   if (isAnswer) acknowledged(core, c);
   return seal(core, at, headerBytes, sum, col.hopLimit[c]!, col.trafficClass[c]! & DSCP, 0);
+}
+
+/** RFC 5482: what a SYN says of our user timeout, 0 for nothing; beside a fast open cookie there may be no room. */
+function userTimeoutS(core: Core, c: number): number {
+  if (!core.opted(c, Opt.UserTimeout) || core.has(c, Is.CookieAsk)) return 0;
+  return Math.ceil(core.col.userTimeoutUs[c]! / US_PER_S);
 }
 
 /** RFC 3168 §6.1.1: both bits ask, ECE alone agrees; a SYN that was lost is repeated without. What was agreed to stays so. */

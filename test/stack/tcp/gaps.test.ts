@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { DROP, PASS } from '../../../sim/sim.ts';
 import { parseAddress, Ready, TcpOption } from '../../../stack/stack.ts';
 import { HostPair } from '../../kit/stack-kit.ts';
-import { Bench, bytes } from '../kit-tcp.ts';
+import { B, Bench, bytes } from '../kit-tcp.ts';
 
 const S = 1_000_000;
 const SYN_SACK = [2, 4, 5, 0xb4, 1, 1, 4, 2];
@@ -99,4 +99,36 @@ test('a deferred connection is accepted when data comes, or after 30 s', () => {
   t.host.pass(2 * S);
   const c = t.tcp.accept(t.l);
   expect(t.tcp.info(c).state).toBe('ESTABLISHED');
+});
+
+test.each([
+  [30, [28, 4, 0, 30]],
+  [32_767, [28, 4, 0x7f, 0xff]],
+  [40_000, [28, 4, 0x82, 0x9b]],
+])('a SYN says a user timeout of %i s, if that is switched on (RFC 5482 §3)', (seconds, expected) => {
+  const t = new Bench();
+  const syn = (isOn: number): number[] => {
+    const c = t.tcp.open(false);
+    t.tcp.setOption(c, TcpOption.UserTimeoutUs, seconds * S);
+    t.tcp.setOption(c, TcpOption.UserTimeoutOption, isOn);
+    t.tcp.connect(c, B, 80, 0);
+    return t.host.sent()[0]!.options;
+  };
+  expect(syn(0).length).toBe(20);
+  expect(syn(1).slice(20)).toEqual(expected);
+});
+
+test.each([
+  [1, 0, 200, 200],
+  [1, 0, 5, 100],
+  [1, 0, 0x8000 | 600, 3600],
+  [1, 50, 200, 50],
+  [0, 0, 200, 0],
+])("with the option %i and %i s of our own a peer's %i makes %i s (RFC 5482 §3.1)", (isOn, own, said, expected) => {
+  const t = new Bench().listen();
+  t.tcp.setOption(t.l, TcpOption.UserTimeoutUs, own * S);
+  const early = t.tcp.setOption(t.l, TcpOption.UserTimeoutOption, isOn);
+  expect(early).toBe(0);
+  t.established([2, 4, 5, 0xb4, 28, 4, said >> 8, said & 255]);
+  expect(t.tcp.getOption(t.c, TcpOption.UserTimeoutUs)).toBe(expected * S);
 });
