@@ -14,7 +14,7 @@ const tshark = (file: Uint8Array, filter: string): string[] =>
     .filter((line) => line !== '');
 
 test('tshark reads the captures of ten nodes: no frame is malformed, no checksum is bad', {
-  timeout: 120_000,
+  timeout: 600_000,
 }, (ctx) => {
   needTool(ctx, 'tshark');
   const net = tenNodes(5, true);

@@ -134,7 +134,7 @@ export function tenNodes(seed: number, captures = false): Dumbbell {
   const receivers = net.receive();
   const senders = Array.from({ length: 8 }, (_, flow) => {
     const startUs = 10_000_000 + 50_000 * flow;
-    return net.flow(flow, 1 + (flow % 4), flow >= 4, { bytes: 100_000 + 10_000 * flow, startUs, congestion: flow % 2 });
+    return net.flow(flow, 1 + (flow % 4), flow >= 4, { bytes: 30_000 + 5_000 * flow, startUs, congestion: flow % 2 });
   });
   for (const isIp6 of [false, true]) net.scenario.world.at(10e6, () => sendUnwanted(net.senders[0]!.stack, isIp6));
   net.scenario.world.run({ untilUs: 60e6, until: () => senders.every((sender) => sender.isDone) });

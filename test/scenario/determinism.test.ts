@@ -15,11 +15,11 @@ function fingerprint(seed: number): { trace: string; files: string } {
 }
 
 test('ten nodes with eight flows do the same 20 times, also on a busy machine, and something else with another seed', {
-  timeout: 120_000,
+  timeout: 600_000,
 }, async () => {
   const first = fingerprint(1);
   for (let run = 1; run < 14; run++) expect(fingerprint(1), `run ${run}`).toEqual(first);
-  const burners = [0, 1, 2].map(() => new Worker('for (;;) Math.sqrt(performance.now());', { eval: true }));
+  const burners = [0, 1].map(() => new Worker('for (;;) Math.sqrt(performance.now());', { eval: true }));
   try {
     for (let run = 14; run < 20; run++) expect(fingerprint(1), `run ${run} beside burners`).toEqual(first);
   } finally {

@@ -15,7 +15,7 @@ const MODES = [
   { name: 'CUBIC, RACK-TLP', options: { congestion: 1 } },
 ];
 
-test('a flow of the published dumbbell carries what others measured', { timeout: 240_000 }, async () => {
+test('a flow of the published dumbbell carries what others measured', { timeout: 600_000 }, async () => {
   const lines = [
     'goodput of flow 0 in kb/s: 2 Mb/s, 100 ms each way, 5 % loss, sources of 1 Mb/s, 60 s, mean of 4 seeds',
   ];

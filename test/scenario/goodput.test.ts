@@ -35,7 +35,7 @@ function cell(bufferBytes: number, loss: number): number {
   return sum / seeds;
 }
 
-test('goodput against buffer and loss at 100 ms is as the golden table says', { timeout: 300_000 }, async () => {
+test('goodput against buffer and loss at 100 ms is as the golden table says', { timeout: 600_000 }, async () => {
   const rates = BUFFERS.map((bufferBytes) => LOSSES.map((loss) => cell(bufferBytes, loss)));
   for (const [i, bufferBytes] of BUFFERS.entries()) {
     expect(rates[i]![0], `${bufferBytes} bytes without loss`).toBeGreaterThan((0.98 * bufferBytes * 1e6) / RTT_US);

@@ -222,7 +222,7 @@ const CASES: readonly Case[] = [
   },
 ];
 
-test.each(CASES)('restored after every event: $name', { timeout: 60_000 }, (one) => {
+test.each(CASES)('restored after every event: $name', { timeout: 600_000 }, (one) => {
   const whole = run(one, false);
   expect(whole.seen, 'the state is reached').toBe(true);
   const again = run(one, true);

@@ -49,7 +49,7 @@ test.each([
   ['8 Mb/s, 20 ms', WIFI, 16_384],
   ['2 Mb/s, 150 ms', MOBILE, 16_384],
   ['2 Mb/s, 150 ms', MOBILE, 32_768],
-] as const)('below the knee the buffer decides: %s', { timeout: 60_000 }, (_name, link, bufferBytes) => {
+] as const)('below the knee the buffer decides: %s', { timeout: 600_000 }, (_name, link, bufferBytes) => {
   const { rates } = measure(link, [{ bufferBytes }], 5);
   // A round trip is the path's and the time that the link needs for a window, of which the ACK of the first part does not wait.
   const bytesPerS = link.rateBps! / 8;
@@ -63,7 +63,7 @@ test.each([
   ['2 Mb/s, 150 ms', MOBILE, 131_072],
 ] as const)(
   'above the knee the link is full and the rest of the window waits in the queue: %s',
-  { timeout: 60_000 },
+  { timeout: 600_000 },
   (_name, link, bufferBytes) => {
     const { rates, srttUs } = measure(link, [{ bufferBytes }], 10);
     const bytesPerS = link.rateBps! / 8;
@@ -79,19 +79,19 @@ const SHARED: LinkOptions = { rateBps: 10_000_000, delayUs: 10_000, queueBytesMa
 const CUBIC = { congestion: 1 };
 const RENO = { congestion: 0 };
 
-test('two CUBIC flows share a bottleneck fairly, one of each family (RFC 9438 §1)', { timeout: 60_000 }, () => {
+test('two CUBIC flows share a bottleneck fairly, one of each family (RFC 9438 §1)', { timeout: 600_000 }, () => {
   const { rates } = measure(SHARED, [CUBIC, CUBIC], 40);
   expect(fairness(rates), `${rates.map(Math.round)}`).toBeGreaterThan(0.9);
   expect(rates[0]! + rates[1]!).toBeGreaterThan(0.9 * PAYLOAD * 1_250_000);
 });
 
-test('CUBIC lets NewReno live where both would grow alike (RFC 9438 §4.3)', { timeout: 60_000 }, () => {
+test('CUBIC lets NewReno live where both would grow alike (RFC 9438 §4.3)', { timeout: 600_000 }, () => {
   const { rates } = measure(SHARED, [CUBIC, RENO], 40);
   expect(fairness(rates), `${rates.map(Math.round)}`).toBeGreaterThan(0.8);
 });
 
 test('a long queue makes a long round trip, and CoDel a short one at the same rate (RFC 8289)', {
-  timeout: 60_000,
+  timeout: 600_000,
 }, () => {
   const bloated = measure(MOBILE, [CUBIC], 30);
   const managed = measure({ ...MOBILE, discipline: { kind: 'codel' } }, [CUBIC], 30);
