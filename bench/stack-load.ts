@@ -14,8 +14,8 @@ const REQUESTS = 10_000;
 const LOADS: Readonly<Record<StackJob['load'], (job: StackJob) => Promise<StackResult>>> = {
   transfer: async (job) => {
     const transfer = new Transfer(job);
-    transfer.run(job.warmSeconds);
-    return { bitsPerSecond: transfer.run(job.seconds) };
+    transfer.warm(job.warmSeconds);
+    return transfer.run(job.seconds);
   },
   iperf: async (job) => ({ bitsPerSecond: await runStackIperf({ isReverse: false, ...job }) }),
   idle: async ({ count = CONNECTIONS, isIp6, seconds }) => ({ ...idle(count, isIp6, seconds) }),

@@ -17,7 +17,6 @@ import { formatMac } from '../wire/ethernet.ts';
 import { Fabric } from './fabric.io.ts';
 import { FabricNode } from './fabric-node.io.ts';
 import { openNodePlugIn } from './node-plugs.io.ts';
-import { configure } from './stack-setup.ts';
 
 const CABLE = 'cable';
 const PLUG_END = 0;
@@ -164,9 +163,12 @@ export class StackHost {
 
   private configure(): void {
     this.isConfigured = true;
-    const { stack, iface, config, options } = this;
-    const why = configure(stack, iface, config, options.line);
-    if (why !== undefined) this.settle.reject(new FailedError(`stack: configuration '${options.line}': ${why}`));
+    try {
+      this.stack.configuration.apply(this.options.line, this.iface.number);
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      this.settle.reject(error);
+    }
   }
 
   /** Tells of addresses when something changed and all are decided. */
@@ -174,6 +176,7 @@ export class StackHost {
     if (this.isClosed) return;
     const { fabric, stack } = this;
     const { addresses } = stack;
+    for (const line of stack.configuration.news()) this.options.tell(line);
     if (addresses.generation !== this.seen) {
       this.seen = addresses.generation;
       this.tellAddresses();

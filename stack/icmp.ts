@@ -77,7 +77,8 @@ export class IcmpProtocol implements Transport {
         if (bytes < TIMESTAMP_BYTES) return Drop.IcmpTruncated;
         return this.isToMany(packet) ? Drop.None : this.echo.stamp(packet, icmp.Type.TimestampReply);
       case icmp.Type.EchoReply:
-        return this.pings?.receive(packet) ?? Drop.NoSocket;
+        this.pings?.receive(packet); // whoever waits for it or not, it is never answered
+        return Drop.None;
       case icmp.Type.Redirect:
         return this.redirected(packet);
       case icmp.Type.Unreachable:

@@ -88,7 +88,8 @@ export class Icmp6Protocol implements Transport {
       case icmp6.Type.EchoRequest:
         return this.echo.answer(packet, Icmp6, icmp6.Type.EchoReply);
       case icmp6.Type.EchoReply:
-        return this.pings?.receive(packet) ?? Drop.NoSocket;
+        this.pings?.receive(packet); // whoever waits for it or not, it is never answered
+        return Drop.None;
       case icmp6.Type.ListenerQuery:
       case icmp6.Type.ListenerReport:
       case icmp6.Type.ListenerDone:

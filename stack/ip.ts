@@ -32,6 +32,8 @@ export interface Paths {
   superOf(path: number): number;
   /** The target answered: RFC 4861 §7.3.1's forward-progress hint from the layer above. */
   confirm(path: number): void;
+  /** The target does not answer: negative advice, RFC 9293 §3.8.3 (MUST-20). The next hop is asked whether it is there. */
+  doubt?(path: number): void;
 }
 
 /** Sends packets. `open`, write the payload, `seal` if it has a checksum, `send`; nothing else happens in between. */

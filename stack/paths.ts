@@ -183,6 +183,12 @@ export class Paths implements PathsContract {
     if (n >= 0) this.hops.confirm(n);
   }
 
+  doubt(path: number): void {
+    if (this.kind[path] !== PathKind.Unicast) return;
+    const n = this.hops.find(this.iface[path]!, this.hopViews[path]!);
+    if (n >= 0) this.hops.doubt?.(n);
+  }
+
   /** The MTU of an interface's link, whatever was learned about paths: what an MSS is announced by, RFC 6691 §2. */
   linkMtuOf(iface: number): number {
     return this.interfaces.get(iface)?.linkMtuBytes ?? IP4_MTU_MIN;

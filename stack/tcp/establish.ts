@@ -3,10 +3,10 @@
 import { HEADER_BYTES } from '../../wire/tcp.ts';
 import { isIp4 } from '../address.ts';
 import { enqueue } from './accept-queue.ts';
-import { QUICK_ACKS, State } from './constants.ts';
+import { DEFER_ACCEPT_US, QUICK_ACKS, State } from './constants.ts';
 import { type Core, Timer } from './core.ts';
 import { TIMESTAMPS_BYTES } from './options.ts';
-import { Is, Opt } from './table.ts';
+import { END, Is, Opt } from './table.ts';
 import { defaultMss, ipHeaderBytes } from './transmit.ts';
 import { shiftOf } from './window.ts';
 
@@ -63,6 +63,7 @@ export function establish(core: Core, c: number): void {
     ecn: core.has(c, Is.Ecn),
     algorithm: col.congestion[c]!,
     initialWindow: col.initialWindow[c]!,
+    rack: core.opted(c, Opt.Rack),
   });
   if (col.synCount[c]! > 0) recovery.synTimedOut(c);
   else if (col.synSentUs[c]! > 0) recovery.sample(c, nowUs - col.synSentUs[c]!);
@@ -76,8 +77,13 @@ export function establish(core: Core, c: number): void {
   armKeepAlive(core, c);
   core.touch(c);
   if (core.has(c, Is.Passive) && !core.opted(c, Opt.DeferAccept)) enqueue(core, c);
+  if (isDeferred(core, c)) core.setTimer(c, Timer.Slow, nowUs + DEFER_ACCEPT_US);
   core.tell(c);
 }
+
+/** True if the listener's user is not told of `c` yet, as it has no data. */
+export const isDeferred = (core: Core, c: number): boolean =>
+  core.opted(c, Opt.DeferAccept) && core.col.listener[c] !== END && !core.has(c, Is.Queued);
 
 /** RFC 9293 §3.8.4: off by default, and only while nothing else would tell that the peer is gone. */
 export function armKeepAlive(core: Core, c: number): void {

@@ -6,7 +6,7 @@ import { enqueue } from './accept-queue.ts';
 import { ANSWER_US, DELAYED_ACK_US, FULL_SEGMENT_BYTES_MIN, QUICK_ACKS, State } from './constants.ts';
 import { type Core, Timer } from './core.ts';
 import { addGap, closeGaps, lastGapEnd, noteDuplicate } from './gaps.ts';
-import { growReceiveRing, storeInRing } from './ring.ts';
+import { growReceiveRing, powerOfTwo, storeInRing } from './ring.ts';
 import { after, earlier } from './sequence.ts';
 import { Is, Opt } from './table.ts';
 import { sendAck } from './transmit.ts';
@@ -67,8 +67,7 @@ function limit(core: Core, c: number): number {
   const { col } = core;
   const window = (col.rcvNxt[c]! + receiveWindow(core, c)) | 0;
   if (core.has(c, Is.ReadShut)) return window;
-  const ring = 2 ** (32 - Math.clz32(Math.max(1, col.rcvMax[c]! - 1)));
-  return earlier(window, (col.rcvRead[c]! + ring) | 0);
+  return earlier(window, (col.rcvRead[c]! + powerOfTwo(col.rcvMax[c]!)) | 0);
 }
 
 /** Stores text that begins at or after RCV.NXT. */
@@ -125,7 +124,7 @@ function acknowledge(core: Core, c: number, isOutOfOrder: boolean, hasText: bool
   const isMuch = isMuchOwed(core, c);
   // The peer's window is small after a loss, as at the start.
   if (isOutOfOrder) col.quickAcks[c] = QUICK_ACKS;
-  const isQuick = col.quickAcks[c]! > 0 || core.opted(c, Opt.QuickAck);
+  const isQuick = col.quickAcks[c]! > 0;
   if (col.quickAcks[c]! > 0) col.quickAcks[c] = col.quickAcks[c]! - 1;
   if (isOutOfOrder || (core.has(c, Is.AckDue) && !isMuch)) sendAck(core, c);
   else if (isMuch || isLastForNow(core, c)) core.ackSoon(c);

@@ -2,7 +2,7 @@
 
 import { Errno } from '../errno.ts';
 import { HOP_LIMIT_DEFAULT } from '../ip.ts';
-import { State, TcpOption } from './constants.ts';
+import { QUICK_ACKS, State, TcpOption } from './constants.ts';
 import { type Core, Timer } from './core.ts';
 import { armKeepAlive } from './establish.ts';
 import { push } from './stream.ts';
@@ -15,13 +15,13 @@ const BITS: Readonly<Partial<Record<TcpOption, number>>> = {
   [TcpOption.KeepAlive]: Opt.KeepAlive,
   [TcpOption.ReuseAddress]: Opt.ReuseAddress,
   [TcpOption.ReusePort]: Opt.ReusePort,
-  [TcpOption.QuickAck]: Opt.QuickAck,
   [TcpOption.V6Only]: Opt.V6Only,
   [TcpOption.DeferAccept]: Opt.DeferAccept,
   [TcpOption.Ecn]: Opt.Ecn,
   [TcpOption.Timestamps]: Opt.Timestamps,
   [TcpOption.Sack]: Opt.Sack,
   [TcpOption.WindowScale]: Opt.Scaling,
+  [TcpOption.Rack]: Opt.Rack,
 };
 
 type NumberColumn =
@@ -80,6 +80,10 @@ export function setOption(core: Core, c: number, option: TcpOption, value: numbe
     switched(core, c, option, value !== 0);
     return 0;
   }
+  if (option === TcpOption.QuickAck) {
+    setQuickAck(core, c, value !== 0);
+    return 0;
+  }
   const spec = NUMBERS[option];
   if (spec === undefined) return -Errno.ENOPROTOOPT;
   const [name, least, most] = spec;
@@ -102,7 +106,13 @@ function switched(core: Core, c: number, option: TcpOption, isOn: boolean): void
   else if (option === TcpOption.KeepAlive) {
     if (isOn) rearm(core, c);
     else core.cancelTimer(c, Timer.Slow);
-  } else if (option === TcpOption.QuickAck && isOn && core.isTimerSet(c, Timer.Ack)) core.ackSoon(c);
+  }
+}
+
+/** As on Linux it does not last: it is off again after the segments that it is for, or when a listener's connection begins. */
+function setQuickAck(core: Core, c: number, isOn: boolean): void {
+  core.col.quickAcks[c] = isOn ? QUICK_ACKS : 0;
+  if (isOn && core.isTimerSet(c, Timer.Ack)) core.ackSoon(c);
 }
 
 function rearm(core: Core, c: number): void {
@@ -114,6 +124,7 @@ function rearm(core: Core, c: number): void {
 export function getOption(core: Core, c: number, option: TcpOption): number {
   const bit = BITS[option];
   if (bit !== undefined) return core.opted(c, bit) ? 1 : 0;
+  if (option === TcpOption.QuickAck) return core.col.quickAcks[c]! > 0 ? 1 : 0;
   const spec = NUMBERS[option];
   if (spec === undefined) return -Errno.ENOPROTOOPT;
   if (option === TcpOption.MaxSegment && core.col.mss[c]! > 0) return core.col.mss[c]!;

@@ -2,7 +2,7 @@
 
 import { FULL_SEGMENT_BYTES_MIN, RECEIVE_BUFFER_BYTES, State } from './constants.ts';
 import type { Core } from './core.ts';
-import { Is } from './table.ts';
+import { Is, Opt } from './table.ts';
 
 const WINDOW_MAX = 65535;
 
@@ -19,7 +19,8 @@ export function scaleFor(bytes: number): number {
  */
 export function shiftOf(core: Core, c: number): number {
   const bytes = core.col.rcvMax[c]!;
-  return scaleFor(bytes < RECEIVE_BUFFER_BYTES ? bytes : Math.max(bytes, core.limits.receiveBufferBytesMax));
+  const isSmall = core.opted(c, Opt.ReceiveFixed) && bytes < RECEIVE_BUFFER_BYTES;
+  return scaleFor(isSmall ? bytes : Math.max(bytes, core.limits.receiveBufferBytesMax));
 }
 
 /** Bytes that are announced and not yet used: RCV.WND. */

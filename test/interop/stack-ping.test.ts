@@ -13,7 +13,7 @@ beforeAll(async () => {
   await net.up();
   await net.stack('--echo');
 }, PATIENT.timeout);
-afterAll(() => net.close());
+afterAll(() => net.close(), PATIENT.timeout);
 
 describe.each(FAMILIES)('by $family', PATIENT, ({ stack, v6 }) => {
   test('ping is answered, whole and in fragments', async (ctx) => {

@@ -35,7 +35,7 @@ beforeAll(async () => {
   );
   stack = await net.stack('--echo', ...out, ...into);
 }, PATIENT.timeout);
-afterAll(() => net.close());
+afterAll(() => net.close(), PATIENT.timeout);
 
 describe.each(FAMILIES)('by $family', PATIENT, ({ stack: address, kernel: target, inUrl, v6 }) => {
   const into = (port: number): number => chosenPort(stack, `to ${target} port ${port}`);
@@ -82,7 +82,8 @@ describe.each(FAMILIES)('by $family', PATIENT, ({ stack: address, kernel: target
   test('a connection has SACK, timestamps, window scaling and ECN', async (ctx) => {
     needPrograms(ctx, 'ss', 'nc');
     const said = await net.kernel(
-      `sysctl -qw net.ipv4.tcp_ecn=1; (echo hello; sleep 1) | nc -N ${address} 7 & sleep 0.5; ss -tinoH dport = :7; wait`,
+      `sysctl -qw net.ipv4.tcp_ecn=1; (echo hello; sleep 2) | nc -N ${address} 7 > said${v6} &
+      until grep -q hello said${v6}; do sleep 0.05; done; ss -tinoH dport = :7; wait; cat said${v6}`,
     );
     expect(said).toMatch(/^hello\n/m);
     for (const option of [/\bts\b/, /\bsack\b/, /\becn\b/, /\becnseen\b/, /\bwscale:[1-9]\d*,[1-9]\d*\b/]) {

@@ -4,10 +4,10 @@ import { createHash, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { StackHost } from '../../engine/stack-host.io.ts';
-import { parseAddress, type TcpStream } from '../../stack/stack.ts';
+import { SocketOption, type TcpStream } from '../../stack/stack.ts';
 import { needPrograms, type Running } from '../kit/run-kit.ts';
-import { FAMILIES, StackNet } from '../kit/stack-net.ts';
-import { eventually, PATIENT } from '../kit/weft-kit.ts';
+import { FAMILIES, STACK_LINE, StackNet } from '../kit/stack-net.ts';
+import { PATIENT } from '../kit/weft-kit.ts';
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
@@ -18,17 +18,17 @@ describe('with a host in this process', PATIENT, () => {
     net = new StackNet();
     await net.up();
     // Its own checksums, all of them: with offloads the kernel would take them on trust.
-    host = await net.host({ takesOffload: false, line: 'eth,ip=10.0.0.9/24,ip=fd00::9/64,gw=10.0.0.1,gw=fd00::1' });
+    host = await net.host({ takesOffload: false, line: `${STACK_LINE},gw=10.0.0.1,gw=fd00::1` });
   }, PATIENT.timeout);
-  afterAll(() => net.close());
+  afterAll(() => net.close(), PATIENT.timeout);
 
   describe.each(FAMILIES)('by $family', ({ kernel: target, stack: address, v6 }) => {
     test('no packet of ours has a wrong checksum', async (ctx) => {
       needPrograms(ctx, 'tcpdump', 'nc', 'nstat');
       const kernel = await net.kernelServes(
         [
-          `tcpdump -i eth0 -vvn -c 400 src ${address} > seen${v6} 2> tcpdump${v6} & until grep -q listening tcpdump${v6}; do sleep 0.05; done`,
-          `nc -l ${target} 7000 > got${v6} & nc -u -l ${target} 7001 > datagrams${v6} & sleep 0.2; echo ready; read line; kill %1 %3; wait; nstat -az; exit 0`,
+          `timeout 30 tcpdump -i eth0 -vvn -c 400 src ${address} > seen${v6} 2> tcpdump${v6} & until grep -q listening tcpdump${v6}; do sleep 0.05; done`,
+          `timeout 30 nc -l ${target} 7000 > got${v6} & timeout 30 nc -u -l ${target} 7001 > datagrams${v6} & sleep 0.2; echo ready; read line; kill %1 %3; wait; nstat -az; exit 0`,
         ].join('\n'),
         /ready/,
       );
@@ -72,50 +72,20 @@ describe('with a host in this process', PATIENT, () => {
       await net.home.kill(kernel);
     });
 
-    test('its "unreachable" as a router ends an attempt to connect', async () => {
+    test('its "unreachable" as a router is told to who asked for errors', async () => {
       const far = v6 === '' ? '10.9.0.1' : 'fd99::1';
+      const code = v6 === '' ? 'EHOSTUNREACH' : 'ENETUNREACH'; // ICMPv6 has the kernel's route as "no route"
+      const option = v6 === '' ? SocketOption.ReceiveErrors : SocketOption.ReceiveErrors6;
       const setUp = `sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1; ip -${v6 || 4} route add unreachable ${far}`;
       const kernel = await net.kernelServes(`${setUp}; echo up; exec cat`, /up/);
       host.tick();
-      const connecting = host.stack.streams.connect({ host: far, port: 80 }, { timeoutUs: 10_000_000 });
-      await expect(connecting).rejects.toMatchObject({ code: 'EHOSTUNREACH' });
       const socket = host.stack.streams.udp({ peer: { host: far, port: 80 } });
+      host.stack.sockets.setOption(socket.number, option, 1);
       await socket.send(Uint8Array.of(1));
-      await expect(socket.receive({ timeoutUs: 5_000_000 })).rejects.toMatchObject({ code: 'EHOSTUNREACH' });
+      await expect(socket.receive({ timeoutUs: 10_000_000 })).rejects.toMatchObject({ code });
       socket.close();
       await net.home.kill(kernel);
     });
-
-    test('its "too big" as a router is believed: a transfer behind a narrower link completes', async (ctx) => {
-      needPrograms(ctx, 'ip', 'nc');
-      const far = v6 === '' ? '10.9.0.2' : 'fd99::2';
-      const near = v6 === '' ? '10.9.0.1/24' : 'fd99::1/64';
-      const back = v6 === '' ? '10.0.0.0/24 via 10.9.0.1' : 'fd00::/64 via fd99::1';
-      // Another namespace behind this one, by a link of 1300 bytes.
-      const line = [
-        'sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1',
-        `unshare --net sh -c 'echo $$ > inner${v6}; until ip link show far > /dev/null 2>&1; do sleep 0.05; done; sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.far.accept_dad=0; ip addr add ${far}${v6 === '' ? '/24' : '/64'} dev far; ip link set far mtu 1300 up; ip route add ${back}; echo ready; nc -l ${far} 7000 | sha256sum' & sleep 0.3`,
-        `sysctl -qw net.ipv6.conf.default.accept_dad=0; ip link add near mtu 1300 type veth peer name far netns $(cat inner${v6})`,
-        `ip addr add ${near} dev near; ip link set near up; wait`,
-      ].join('\n');
-      const kernel = await net.kernelServes(line, /ready/);
-      const bytes = randomBytes(500_000);
-      host.tick();
-      await send(await connectPatiently(host, far, 7000), bytes);
-      expect((await kernel.ended).stdout).toBe(`ready\n${sha256(bytes)}  -\n`);
-      const socket = host.stack.streams.udp({ peer: { host: far, port: 1 } });
-      expect(host.stack.paths.mtuOf(host.stack.paths.find(parseAddress(address)!, parseAddress(far)!, 0))).toBe(1300);
-      socket.close();
-    });
-  });
-
-  test('a neighbour that is not there is unreachable', async () => {
-    host.tick();
-    const { streams } = host.stack;
-    const attempts = ['10.0.0.77', 'fd00::77'].map((address) => streams.connect({ host: address, port: 80 }));
-    for (const attempt of await Promise.allSettled(attempts)) {
-      expect(attempt).toMatchObject({ status: 'rejected', reason: { code: 'EHOSTUNREACH' } });
-    }
   });
 });
 
@@ -128,18 +98,18 @@ describe('over a wire that loses one frame in 50 and takes 20 ms', PATIENT, () =
     await net.up();
     far = await net.home.switch('far');
   });
-  afterEach(() => net.close());
+  afterEach(() => net.close(), PATIENT.timeout);
 
   test('bytes arrive as they were sent, both ways and by both families', async (ctx) => {
     needPrograms(ctx, 'nc');
     const wire = await net.wire([net.directory, far], { delayMs: 20, oneIn: 50, seed: 4 });
     process = await net.stackIn(far, '--echo');
-    const bytes = randomBytes(1_000_000);
+    const bytes = randomBytes(500_000);
     writeFileSync(net.home.file('body'), bytes, { mode: 0o644 });
     for (const { stack } of FAMILIES) {
       expect(await net.kernel(`nc -N ${stack} 7 < body | sha256sum`)).toBe(`${sha256(bytes)}  -\n`);
     }
-    expect(wire.lost).toBeGreaterThan(20);
+    expect(wire.lost).toBeGreaterThan(10);
     expect(process.child.exitCode).toBeNull();
   });
 });
@@ -150,10 +120,3 @@ async function send(stream: TcpStream, bytes: Uint8Array): Promise<void> {
   await stream.end();
   while (await stream.read());
 }
-
-/** The other end may not listen yet. */
-const connectPatiently = (host: StackHost, address: string, port: number): Promise<TcpStream> =>
-  eventually('a listener', () => {
-    host.tick();
-    return host.stack.streams.connect({ host: address, port }).catch(() => undefined);
-  });

@@ -1,7 +1,7 @@
 // A network of ten nodes: four pairs of hosts around two routers, both families, with loss, jitter and queues on the way.
 
 import { Capture, type Link, type LinkOptions, Trace } from '../../sim/sim.ts';
-import { parseAddress, RouteOrigin, type Stack } from '../../stack/stack.ts';
+import { Family, parseAddress, RouteOrigin, SocketType, type Stack } from '../../stack/stack.ts';
 import { BulkReceiver, BulkSender, type SenderOptions } from './bulk.ts';
 import { Scenario, type ScenarioHost } from './scenario-kit.ts';
 import { addGateway } from './stack-kit.ts';
@@ -105,6 +105,13 @@ export class Dumbbell {
   }
 }
 
+/** Datagrams, one of them in fragments, that nobody waits for: the answers are errors of ICMP. */
+function sendUnwanted({ sockets }: Stack, isIp6: boolean): void {
+  const h = sockets.socket(isIp6 ? Family.Inet6 : Family.Inet, SocketType.Datagram);
+  const target = parseAddress(Dumbbell.target(1, isIp6))!;
+  for (const bytes of [0, 1, 1000, 4001]) sockets.sendTo(h, new Uint8Array(bytes).fill(bytes), 0, bytes, target, 9);
+}
+
 /** Ten nodes, eight flows that begin, end and overlap. Its trace, and its captures if they are wanted. */
 export function tenNodes(seed: number, captures = false): Dumbbell {
   const net = new Dumbbell({
@@ -129,6 +136,7 @@ export function tenNodes(seed: number, captures = false): Dumbbell {
     const startUs = 10_000_000 + 50_000 * flow;
     return net.flow(flow, 1 + (flow % 4), flow >= 4, { bytes: 100_000 + 10_000 * flow, startUs, congestion: flow % 2 });
   });
+  for (const isIp6 of [false, true]) net.scenario.world.at(10e6, () => sendUnwanted(net.senders[0]!.stack, isIp6));
   net.scenario.world.run({ untilUs: 60e6, until: () => senders.every((sender) => sender.isDone) });
   net.scenario.world.run({ untilUs: net.scenario.world.nowUs + 1e6 });
   const failed = senders

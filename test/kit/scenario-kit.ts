@@ -12,10 +12,12 @@ import {
   opposite,
   type SimNode,
   type SimPort,
+  segmentIn,
   tcpCheckers,
   World,
 } from '../../sim/sim.ts';
 import { Stack, StackPort } from '../../stack/stack.ts';
+import * as tcp from '../../wire/tcp.ts';
 import type { Program } from './bulk.ts';
 import { addAddress, type HostOptions, secretOf } from './stack-kit.ts';
 
@@ -133,6 +135,8 @@ export class ScenarioHost {
   }
 }
 
+const isSyn = ({ view, at, length }: Hop): boolean => ((segmentIn(view, at, length)?.flags ?? 0) & tcp.Flag.Syn) !== 0;
+
 /** A world with hosts whose programs run after every step, and checkers that watch all links. */
 export class Scenario {
   readonly world: World;
@@ -159,12 +163,12 @@ export class Scenario {
     return { node, host };
   }
 
-  /** What an end of a connection says and hears is seen at its own link: on the way things change their order. */
+  /** What an end of a connection says and hears is seen at its own link: on the way things change their order. SYNs say how to read it. */
   private atHosts(checker: Observer): Observer {
     const isHost = (hop: Hop, end: End): boolean => !this.routers.has(hop.ends[end]);
     return {
       sent: (hop, nowUs) => {
-        if (isHost(hop, hop.from)) checker.sent?.(hop, nowUs);
+        if (isHost(hop, hop.from) || isSyn(hop)) checker.sent?.(hop, nowUs);
       },
       delivered: (hop, nowUs) => {
         if (isHost(hop, opposite(hop.from))) checker.delivered?.(hop, nowUs);

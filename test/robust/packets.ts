@@ -1,15 +1,25 @@
 // Frames made by hand, and the repair of what a mutation broke: lengths and checksums of every layer that can still be read.
 
-/** Bytes of hex digits and numbers; blanks in digits are allowed. */
+const digit = (code: number): number => (code > 96 ? code - 87 : code - 48);
+
+/** Bytes of hex digits (lower case) and numbers. */
 export function bytesOf(...parts: readonly (string | number | Uint8Array)[]): Uint8Array {
-  const out: number[] = [];
+  let length = 0;
+  for (const part of parts)
+    length += typeof part === 'number' ? 1 : typeof part === 'string' ? part.length >> 1 : part.length;
+  const out = new Uint8Array(length);
+  let at = 0;
   for (const part of parts) {
-    if (typeof part === 'number') out.push(part & 255);
+    if (typeof part === 'number') out[at++] = part;
     else if (typeof part === 'string') {
-      for (const pair of part.replace(/\s/g, '').match(/../g) ?? []) out.push(Number.parseInt(pair, 16));
-    } else out.push(...part);
+      for (let i = 0; i + 1 < part.length; i += 2)
+        out[at++] = (digit(part.charCodeAt(i)) << 4) | digit(part.charCodeAt(i + 1));
+    } else {
+      out.set(part, at);
+      at += part.length;
+    }
   }
-  return Uint8Array.from(out);
+  return out;
 }
 
 export const zeros = (n: number): Uint8Array => new Uint8Array(n);
