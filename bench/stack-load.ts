@@ -15,7 +15,7 @@ const LOADS: Readonly<Record<StackJob['load'], (job: StackJob) => Promise<StackR
   transfer: async (job) => {
     const transfer = new Transfer(job);
     transfer.run(job.warmSeconds);
-    return { bitsPerSecond: transfer.run(job.seconds) };
+    return transfer.run(job.seconds);
   },
   iperf: async (job) => ({ bitsPerSecond: await runStackIperf({ isReverse: false, ...job }) }),
   idle: async ({ count = CONNECTIONS, isIp6, seconds }) => ({ ...idle(count, isIp6, seconds) }),

@@ -164,9 +164,9 @@ export class StackHost {
 
   private configure(): void {
     this.isConfigured = true;
-    const { stack, iface, config, options } = this;
-    const why = configure(stack, iface, config, options.line);
-    if (why !== undefined) this.settle.reject(new FailedError(`stack: configuration '${options.line}': ${why}`));
+    const { stack, iface, options } = this;
+    const why = configure(stack, iface, options.line);
+    if (why !== undefined) this.settle.reject(new FailedError(`stack: ${why}`));
   }
 
   /** Tells of addresses when something changed and all are decided. */
@@ -174,6 +174,7 @@ export class StackHost {
     if (this.isClosed) return;
     const { fabric, stack } = this;
     const { addresses } = stack;
+    for (const line of stack.configuration.news()) this.options.tell(line);
     if (addresses.generation !== this.seen) {
       this.seen = addresses.generation;
       this.tellAddresses();

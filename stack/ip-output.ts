@@ -120,6 +120,34 @@ export class IpOutput implements Sender {
   }
 
   /**
+   * As `sendDatagram` of IPv4, with options in the header: the `optionBytes`, a multiple of 4, at `optionsAt`. Without them if
+   * the packet would have to be cut.
+   */
+  sendOptions4(
+    path: number,
+    protocol: number,
+    at: number,
+    bytes: number,
+    optionsAt: number,
+    optionBytes: number,
+    tos: number,
+  ): Drop {
+    const headerBytes = ipv4.HEADER_BYTES + optionBytes;
+    if (headerBytes + bytes > this.paths.mtuOf(path)) {
+      return this.sendDatagram(path, protocol, at, bytes, HOP_LIMIT_DEFAULT, tos, true);
+    }
+    const to = this.begin(path, protocol, false, bytes, optionBytes);
+    if (to === NONE) return Drop.TxFull;
+    const { view, checksum } = this.shared;
+    checksum.copy(at, to, bytes);
+    this.shared.bytes.copyWithin(this.ip + ipv4.HEADER_BYTES, optionsAt, optionsAt + optionBytes);
+    ipv4.setHeaderBytes(view, this.ip, headerBytes);
+    ipv4.setTotalLength(view, this.ip, headerBytes + bytes);
+    this.finishHeader(HOP_LIMIT_DEFAULT, tos, ipv4.DONT_FRAGMENT);
+    return this.leave(this.ip - ETHERNET_BYTES, ETHERNET_BYTES + headerBytes + bytes, PLAIN);
+  }
+
+  /**
    * Sends a whole packet that is already at `ip` in a frame that was reserved in `iface`'s output, to `hop` on that link.
    * Drop.None counts it as sent. `offload` is where its offload header is, or PLAIN.
    */

@@ -69,13 +69,19 @@ export class Transfer {
     );
   }
 
-  /** Transfers for so long; bits per second. */
-  run(seconds: number): number {
+  /** Transfers for so long; bits per second, and per second of this process's CPU time. */
+  run(seconds: number): { bitsPerSecond: number; bitsPerCpuSecond: number } {
     const before = this.received;
+    const cpu = process.cpuUsage();
     const startMs = performance.now();
     const endMs = startMs + seconds * 1000;
     while (performance.now() < endMs) this.lan.turn();
-    return ((this.received - before) * 8000) / (performance.now() - startMs);
+    const bits = (this.received - before) * 8;
+    const { user, system } = process.cpuUsage(cpu);
+    return {
+      bitsPerSecond: (bits * 1000) / (performance.now() - startMs),
+      bitsPerCpuSecond: (bits * 1e6) / (user + system),
+    };
   }
 
   /** Writes no more, and waits until all that was written has come. */

@@ -1,11 +1,12 @@
 // RFC 9293 §3.10.7.4, fifth: the ACK field, of a connection that is synchronized; the send window; the retransmission queue.
 
+import { NONE } from '../../core/slab.ts';
 import { US_PER_MS } from '../../core/time.ts';
 import { Flag } from '../../wire/tcp.ts';
 import { tuneSend } from './autotune.ts';
 import { type Core, Timer } from './core.ts';
 import { AckFlag } from './recovery.ts';
-import { freeSendRing } from './ring.ts';
+import { restSendRing } from './ring.ts';
 import { after, before } from './sequence.ts';
 import { Is } from './table.ts';
 
@@ -111,7 +112,7 @@ function advanced(core: Core, c: number): void {
   col.progressUs[c] = core.shared.nowUs;
   core.set(c, Is.Progress);
   if (core.has(c, Is.Small) && !after(col.sndSmall[c]!, col.sndUna[c]!)) core.unset(c, Is.Small);
-  if (core.queued(c) === 0) freeSendRing(core, c);
+  if (core.queued(c) === 0 && col.sndAt[c] !== NONE) restSendRing(core, c);
   if (col.userTimeoutUs[c]! > 0 && col.sndUna[c] === col.sndNxt[c]) core.cancelTimer(c, Timer.User);
   if (!core.has(c, Is.WantsSpace)) return;
   tuneSend(core, c);

@@ -9,6 +9,7 @@ import { type Core, Timer } from './core.ts';
 import { scopeOf } from './demux.ts';
 import { prepareSyn, takeSynOptions } from './establish.ts';
 import { receiveSynchronized } from './input-synchronized.ts';
+import { withhold } from './intercept.ts';
 import { growReceiveRing, storeInRing } from './ring.ts';
 import { after } from './sequence.ts';
 import { cookieOf, sendCookie } from './syn-cookie.ts';
@@ -55,6 +56,11 @@ function startAt(core: Core, c: number, iss: number): void {
   col.sndUna[c] = iss;
   col.sndNxt[c] = (iss + 1) | 0;
   col.sndEnd[c] = (iss + 1) | 0;
+}
+
+/** Takes the SYN in hand for interceptor `l`, as nobody listens. */
+export function receiveIntercepted(core: Core, l: number, hasFloor: boolean, issFloor: number): Drop {
+  return withhold(core, l, hasFloor, issFloor, makeChild);
 }
 
 /** A connection of listener `l` by the packet in hand, with everything that its SYN says; NO_CONNECTION if the table is full. */

@@ -13,6 +13,7 @@ import { establish } from './establish.ts';
 import { noteDuplicate } from './gaps.ts';
 import { isAckAcceptable, isFinAcked, takeAck } from './input-ack.ts';
 import { stateAfterFin, takeText } from './input-text.ts';
+import { receiveWithheld } from './intercept.ts';
 import { after, before, earlier } from './sequence.ts';
 import { END, Is, Opt } from './table.ts';
 import { sendAck, sendReset } from './transmit.ts';
@@ -24,6 +25,7 @@ const PAWS_US_MAX = 24 * 86_400 * US_PER_S;
 /** Takes the segment in hand, which is for `c`. */
 export function receiveSynchronized(core: Core, c: number): Drop {
   const { col, segment } = core;
+  if (core.has(c, Is.Withheld)) return receiveWithheld(core, c);
   const isReset = (segment.flags & Flag.Rst) !== 0;
   trimOwnSyn(core, c);
   if (!isReset && !passesPaws(core, c)) return Drop.TcpPaws;
@@ -168,10 +170,16 @@ function takeReset(core: Core, c: number): Drop {
     return Drop.TcpReset;
   }
   const state = col.state[c]!;
-  if (state === State.SynReceived) core.finish(c, core.has(c, Is.Passive) ? 0 : Errno.ECONNREFUSED);
+  if (state === State.SynReceived) core.finish(c, passiveError(core, c, Errno.ECONNRESET, Errno.ECONNREFUSED));
   else if (state === State.Closing || state === State.LastAck) core.finish(c, 0);
   else core.finish(c, Errno.ECONNRESET);
   return Drop.None;
+}
+
+/** The error of an opening that failed: a passive one has none unless somebody has it already. */
+function passiveError(core: Core, c: number, passive: number, active: number): number {
+  if (!core.has(c, Is.Passive)) return active;
+  return core.has(c, Is.Owned) ? passive : 0;
 }
 
 /** RFC 9293 §3.10.7.4, fourth: back to LISTEN from SYN-RECEIVED; else RFC 5961 §4.2, a challenge whatever its number. */

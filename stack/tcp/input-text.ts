@@ -6,7 +6,7 @@ import { enqueue } from './accept-queue.ts';
 import { ANSWER_US, DELAYED_ACK_US, FULL_SEGMENT_BYTES_MIN, QUICK_ACKS, State } from './constants.ts';
 import { type Core, Timer } from './core.ts';
 import { addGap, closeGaps, lastGapEnd, noteDuplicate } from './gaps.ts';
-import { growReceiveRing, storeInRing } from './ring.ts';
+import { growReceiveRing, powerOfTwo, storeInRing } from './ring.ts';
 import { after, earlier } from './sequence.ts';
 import { Is, Opt } from './table.ts';
 import { sendAck } from './transmit.ts';
@@ -67,8 +67,7 @@ function limit(core: Core, c: number): number {
   const { col } = core;
   const window = (col.rcvNxt[c]! + receiveWindow(core, c)) | 0;
   if (core.has(c, Is.ReadShut)) return window;
-  const ring = 2 ** (32 - Math.clz32(Math.max(1, col.rcvMax[c]! - 1)));
-  return earlier(window, (col.rcvRead[c]! + ring) | 0);
+  return earlier(window, (col.rcvRead[c]! + powerOfTwo(col.rcvMax[c]!)) | 0);
 }
 
 /** Stores text that begins at or after RCV.NXT. */

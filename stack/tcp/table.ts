@@ -54,6 +54,7 @@ export const Is = {
   Progress: 1 << 28, // tell the network layer that the path works, at the next poll
   Persist: 1 << 29, // the send timer is the persist timer
   Orphan: 1 << 30, // its user closed it and it goes on
+  Withheld: 1 << 31, // intercepted: its SYN-ACK waits for the user's word
 } as const;
 
 /** Bits of `options`: what the user switched on. A listener's go to its connections. */
@@ -202,9 +203,43 @@ function arraysOf(columns: Columns) {
   return Object.values(columns);
 }
 
+/** The columns by the kind of their elements, so that each loop of `clear` meets one kind only and makes nothing. */
+class Kinds {
+  readonly of: Columns;
+  private readonly bytes: Uint8Array[] = [];
+  private readonly words: Int32Array[] = [];
+  private readonly doubles: Float64Array[] = [];
+  private readonly others: readonly { fill(value: number, start: number, end: number): unknown }[];
+  private readonly strides: readonly number[];
+
+  constructor(columns: Columns, size: number) {
+    this.of = columns;
+    const others = [];
+    for (const column of arraysOf(columns)) {
+      const isOne = column.length === size;
+      if (isOne && column instanceof Uint8Array) this.bytes.push(column);
+      else if (isOne && column instanceof Int32Array) this.words.push(column);
+      else if (isOne && column instanceof Float64Array) this.doubles.push(column);
+      else others.push(column);
+    }
+    this.others = others;
+    this.strides = others.map((column) => column.length / size);
+  }
+
+  /** Sets row `c` of all to zero. */
+  clear(c: number): void {
+    const { bytes, words, doubles, others, strides } = this;
+    for (let i = 0; i < bytes.length; i++) bytes[i]![c] = 0;
+    for (let i = 0; i < words.length; i++) words[i]![c] = 0;
+    for (let i = 0; i < doubles.length; i++) doubles[i]![c] = 0;
+    for (let i = 0; i < others.length; i++) others[i]!.fill(0, c * strides[i]!, (c + 1) * strides[i]!);
+  }
+}
+
 /** Slots of connections: taken, given back, and grown by doubling, later by an eighth. */
 export class Table {
   col: Columns = newColumns(CONNECTIONS_MIN);
+  private kinds = new Kinds(this.col, CONNECTIONS_MIN);
   /** Slots that there are. */
   size = CONNECTIONS_MIN;
   /** Slots in use. */
@@ -265,11 +300,9 @@ export class Table {
   }
 
   private reset(c: number): void {
-    for (const column of arraysOf(this.col)) {
-      const stride = column.length / this.size;
-      column.fill(0, c * stride, (c + 1) * stride);
-    }
     const { col } = this;
+    if (this.kinds.of !== col) this.kinds = new Kinds(col, this.size);
+    this.kinds.clear(c);
     col.flags[c] = Is.Used;
     col.options[c] = Opt.Timestamps | Opt.Sack | Opt.Scaling;
     col.hopLimit[c] = 0; // the link's

@@ -49,8 +49,9 @@ function fire(core: Core, c: number, timer: number): void {
 /** RFC 6298 §5.5: the SYN or SYN-ACK again, with the timeout doubled, until R2 (RFC 9293 §3.8.3). */
 function fireSyn(core: Core, c: number): void {
   const { col, shared } = core;
-  if (col.synCount[c]! >= col.synMax[c]!) {
-    core.finish(c, core.has(c, Is.Passive) ? 0 : timeoutError(core, c));
+  if (col.synCount[c]! >= col.synMax[c]! || core.has(c, Is.Withheld)) {
+    const isUnknown = core.has(c, Is.Passive) && !core.has(c, Is.Owned);
+    core.finish(c, isUnknown ? 0 : timeoutError(core, c));
     return;
   }
   col.synCount[c] = col.synCount[c]! + 1;

@@ -46,7 +46,7 @@ export interface Sent {
 }
 
 /** MLD and IGMP, which most tests do not look at. */
-const IS_REPORT = /report|igmp|hbh/;
+const IS_REPORT = /report|igmp/;
 
 export class FrameHost {
   readonly stack: Stack;
@@ -96,6 +96,7 @@ export class FrameHost {
   run(us: number): string[] {
     const before = this.log.length;
     const untilUs = this.nowUs + us;
+    this.settle();
     for (;;) {
       const dueUs = this.stack.deadlineUs();
       if (dueUs > untilUs) break;
