@@ -22,8 +22,10 @@ import { ports } from './ports.ts';
 import { runIperf } from './run-iperf.ts';
 import { saturate } from './saturate.ts';
 import { slowPort } from './slow-port.ts';
+import { stackConnections } from './stack-connections.ts';
 import { stackKernel } from './stack-kernel.ts';
 import { stackPair } from './stack-pair.ts';
+import { stackRtt } from './stack-rtt.ts';
 import { startup } from './startup.ts';
 import { stream } from './stream.ts';
 
@@ -42,6 +44,8 @@ const BENCHMARKS: readonly Benchmark[] = [
   runIperf,
   stackPair,
   stackKernel,
+  stackConnections,
+  stackRtt,
 ];
 
 const USAGE = 'npm run bench -- NAME [--rounds N] [--seconds S] [--ours LINE] [--theirs LINE]';
@@ -78,7 +82,7 @@ async function main(args: readonly string[]): Promise<void> {
   const { benchmark, options } = parse(args);
   if (!benchmark) {
     console.log(`${USAGE}\n`);
-    for (const { name, about } of BENCHMARKS) console.log(`  ${name.padEnd(10)} ${about}`);
+    for (const { name, about } of BENCHMARKS) console.log(`  ${name.padEnd(17)} ${about}`);
     return;
   }
   if (options.oursLine === undefined && !existsSync(built('weft.js'))) {

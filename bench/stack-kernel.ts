@@ -1,11 +1,10 @@
 // Our stack and the kernel's on a TAP with offloads, against what libslirp carries between a kernel and a server.
 // Both ends of iperf3's protocol are the kernel's with libslirp; with ours, one is a client in bench/load.
 
-import { withNamespaces } from './kit/hosts.ts';
-import type { Benchmark, Options } from './kit/options.ts';
+import type { Benchmark } from './kit/options.ts';
 import { type Row, rounds, type Side } from './kit/rounds.ts';
 import { slirp } from './kit/slirp.ts';
-import { runStack } from './kit/stack-process.ts';
+import { apartSide } from './kit/stack-process.ts';
 
 const MTU_BYTES = 1500;
 const SECONDS = 2; // as iperf3's of the other side
@@ -23,21 +22,11 @@ export const stackKernel: Benchmark = {
         rows.push({ name, ours: ours(isIp6, isReverse), theirs: slirp(isIp6, !isReverse) });
       }
     }
-    await rounds(rows, { ...options, unit: 'Gbit/s' } satisfies Options & { unit: string });
+    await rounds(rows, { ...options, unit: 'Gbit/s' });
   },
 };
 
 function ours(isIp6: boolean, isReverse: boolean): Side {
   const job = { load: 'iperf', mtuBytes: MTU_BYTES, takesOffload: true, isIp6, isReverse, seconds: SECONDS } as const;
-  return {
-    name: 'our stack',
-    sample: async () => {
-      const space = withNamespaces(['stack'], ([one]) => [one!, one!]);
-      try {
-        return (await runStack({ ...job, warmSeconds: 0 }, (words) => space.on(0, words))).bitsPerSecond / 1e9;
-      } finally {
-        await space.close();
-      }
-    },
-  };
+  return apartSide('our stack', job, 'bitsPerSecond', 1e-9);
 }

@@ -5,7 +5,7 @@ import { type TwoHosts, vdensHosts, vethHosts } from './kit/hosts.ts';
 import { iperf } from './kit/iperf.ts';
 import { type Benchmark, type Options, theirsOf } from './kit/options.ts';
 import { rounds, type Side } from './kit/rounds.ts';
-import { runStack } from './kit/stack-process.ts';
+import { stackSide } from './kit/stack-process.ts';
 
 const MTU_BYTES = 1500;
 const JUMBO_BYTES = 9000;
@@ -40,7 +40,7 @@ export const stackPair: Benchmark = {
 function ours(options: Options, mtuBytes: number, takesOffload: boolean, isIp6: boolean): Side {
   const { seconds } = options;
   const job = { load: 'transfer', mtuBytes, takesOffload, isIp6, seconds, warmSeconds: 1 } as const;
-  return { name: 'two stacks', sample: async () => (await runStack(job)).bitsPerSecond / 1e9 };
+  return stackSide('two stacks', job, 'bitsPerSecond', 1e-9);
 }
 
 const vde = (options: Options, isIp6: boolean): Side =>

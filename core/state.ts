@@ -1,14 +1,15 @@
 // Rooms write and read their state as named, versioned sections of tagged values: the snapshot of a thread or an engine.
 //
-//   file     'weft' u16 format | section …
+//   file     'weft' u16 format | u32 FNV-1a of all that follows | section …
 //   section  u8 n, n bytes of name | u16 version | u32 bytes | value …          everything little-endian
 //   value    u8 kind | u32 count, for texts and columns | the elements
 
 import { assert } from './assert.ts';
 
 const MAGIC = 0x74666577; // 'weft'
-const FORMAT = 1;
-const FILE_HEADER_BYTES = 6;
+const FORMAT = 2;
+const HASH_AT = 6;
+const FILE_HEADER_BYTES = 10;
 const NAME_BYTES_MAX = 255;
 
 // Ours: bounds of what is read.
@@ -91,7 +92,9 @@ export class StateWriter {
   /** The snapshot, copied. The writer may go on. */
   finish(): Uint8Array<ArrayBuffer> {
     this.closeSection();
-    return this.bytes.slice(0, this.end);
+    const bytes = this.bytes.slice(0, this.end);
+    sealSnapshot(bytes);
+    return bytes;
   }
 
   private begin(kind: Kind, count: number, bytes: number): number {
@@ -135,6 +138,8 @@ export class StateReader {
     const format = this.view.getUint16(4, true);
     if (format !== FORMAT) throw new StateError(`snapshot format ${format}, this program reads ${FORMAT}`);
     for (let at = FILE_HEADER_BYTES; at < length; ) at = this.index(at, length);
+    const hash = this.view.getUint32(HASH_AT, true);
+    if (hash !== hashOf(bytes, FILE_HEADER_BYTES, length)) throw new StateError('the snapshot is damaged');
   }
 
   /** The names of all sections, in their order. */
@@ -258,9 +263,26 @@ export class StateReader {
   private fill<T extends Column>(table: T): T {
     const step = table.BYTES_PER_ELEMENT;
     const at = this.take(table.length * step);
+    if (table instanceof Uint8Array) {
+      table.set(new Uint8Array(this.view.buffer, this.view.byteOffset + at, table.length));
+      return table;
+    }
     for (let i = 0; i < table.length; i++) table[i] = fetch(this.view, at + i * step, table);
     return table;
   }
+}
+
+/** Writes the hash of a snapshot that was changed, so that it is no damage. */
+export function sealSnapshot(bytes: Uint8Array): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  view.setUint32(HASH_AT, hashOf(bytes, FILE_HEADER_BYTES, bytes.length), true);
+}
+
+/** FNV-1a, 32 bits: against damage, not against malice. */
+function hashOf(bytes: Uint8Array, from: number, to: number): number {
+  let hash = 0x811c9dc5;
+  for (let i = from; i < to; i++) hash = Math.imul(hash ^ bytes[i]!, 0x01000193);
+  return hash >>> 0;
 }
 
 /** Writes element `i` of `values`, little-endian whatever the host is. */

@@ -17,7 +17,6 @@ import { formatMac } from '../wire/ethernet.ts';
 import { Fabric } from './fabric.io.ts';
 import { FabricNode } from './fabric-node.io.ts';
 import { openNodePlugIn } from './node-plugs.io.ts';
-import { configure } from './stack-setup.ts';
 
 const CABLE = 'cable';
 const PLUG_END = 0;
@@ -40,6 +39,8 @@ export interface StackHostOptions {
   readonly line: string;
   /** 6 bytes; without it the line's, else a random one that is locally administered. */
   readonly mac?: Uint8Array | undefined;
+  /** False: checksums and segments are the stack's own work, whatever the plug could do. Default true. */
+  readonly takesOffload?: boolean;
   /** A line for the operator. */
   readonly tell: (text: string) => void;
 }
@@ -79,7 +80,7 @@ export class StackHost {
       name: config.iface || 'eth0',
       mac: options.mac ?? config.mac ?? randomMac(),
       mtuBytes: config.mtuBytes || MTU_BYTES,
-      takesOffload: true,
+      takesOffload: options.takesOffload ?? true,
     });
     const { fabric } = this;
     this.port = new StackPort(this.stack, this.iface, {
@@ -162,9 +163,12 @@ export class StackHost {
 
   private configure(): void {
     this.isConfigured = true;
-    const { stack, iface, config, options } = this;
-    const why = configure(stack, iface, config, options.line);
-    if (why !== undefined) this.settle.reject(new FailedError(`stack: configuration '${options.line}': ${why}`));
+    try {
+      this.stack.configuration.apply(this.options.line, this.iface.number);
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      this.settle.reject(error);
+    }
   }
 
   /** Tells of addresses when something changed and all are decided. */
@@ -172,6 +176,7 @@ export class StackHost {
     if (this.isClosed) return;
     const { fabric, stack } = this;
     const { addresses } = stack;
+    for (const line of stack.configuration.news()) this.options.tell(line);
     if (addresses.generation !== this.seen) {
       this.seen = addresses.generation;
       this.tellAddresses();

@@ -363,9 +363,14 @@ export class Autoconf implements AddressVerdicts, AddressMaker, PrefixUser, Rout
   }
 
   /** `PrefixUser`. */
-  prefixAdvertised(iface: NetworkInterface, prefix: Prefix): void {
+  prefixAdvertised(iface: NetworkInterface, prefix: Prefix, router: Address): void {
     const options = this.started.get(iface.number);
-    if (options?.slaac) this.slaac.receive(iface, prefix, kindOf(options), options.temporary);
+    if (options?.slaac) this.slaac.receive(iface, prefix, router, kindOf(options), options.temporary);
+  }
+
+  /** `Advertisers` of paths. */
+  hasAdvertised(a: number, router: Address): boolean {
+    return this.slaac.advertised(a, router);
   }
 
   /** `RouterMessages`: only interfaces that configure themselves listen to routers. */

@@ -12,17 +12,15 @@
 import { UsageError } from '../core/assert.ts';
 import { Drop } from '../core/drop.ts';
 import type { StateReader, StateWriter } from '../core/state.ts';
-import * as dhcp4 from '../wire/dhcp4.ts';
-import * as ethernet from '../wire/ethernet.ts';
-import { formatMac } from '../wire/ethernet.ts';
-import * as ipv4 from '../wire/ipv4.ts';
 import { type Address, ANY, equal, isLinkLocal, parse } from './address.ts';
 import { AddressState } from './addresses.ts';
 import { type Config, parseConfig } from './config.ts';
 import { applyConfig } from './config-apply.ts';
+import { isToClient } from './dhcp4-frame.ts';
 import { Errno, errnoName } from './errno.ts';
+import { refuseHardware } from './interface-options.ts';
 import { InterfaceSetup } from './interface-setup.ts';
-import type { InterfaceOptions, NetworkInterface } from './interfaces.ts';
+import type { NetworkInterface } from './interfaces.ts';
 import { ANY_IFACE } from './ip.ts';
 import { isVerified } from './ip4-input.ts';
 import { MulticastNames } from './multicast-names.ts';
@@ -35,6 +33,7 @@ import { SocketError } from './socket-handle.ts';
 import { SocketDatagrams, SocketStreams } from './socket-io.ts';
 import { sortTargets } from './source-address.ts';
 import type { Stack } from './stack.ts';
+import { type Server, searchTold, serversTold } from './told-names.ts';
 
 /** One per stack. */
 export class Configuration implements Part {
@@ -49,7 +48,7 @@ export class Configuration implements Part {
   private readonly multicast: MulticastNames;
   private readonly reports = new News();
   private areNamesOld = false;
-  private zones: readonly { readonly address: Address; readonly iface: number }[] = [];
+  private zones: readonly Server[] = [];
 
   /** @param wake there is something to send, outside of a turn of the stack. */
   constructor(stack: Stack, wake: () => void) {
@@ -176,7 +175,7 @@ export class Configuration implements Part {
     this.setups.clear();
     for (const number of numbers) this.setupOf(this.stack.interfaces.get(number)!).load(state);
     this.resolver.load(state);
-    this.zones = this.serversTold();
+    this.zones = serversTold(this.setups.values(), this.stack.autoconf.dns);
     this.updateHears();
   }
 
@@ -222,9 +221,9 @@ export class Configuration implements Part {
     this.updateHears();
     if (!this.areNamesOld) return;
     this.areNamesOld = false;
-    this.zones = this.serversTold();
+    this.zones = serversTold(this.setups.values(), this.stack.autoconf.dns);
     const servers = this.zones.map((one) => one.address);
-    const search = this.searchTold();
+    const search = searchTold(this.setups.values(), this.stack.autoconf.dns);
     const { config } = this.resolver;
     const isSame =
       search.join() === config.search.join() &&
@@ -236,31 +235,6 @@ export class Configuration implements Part {
   private updateHears(): void {
     this.hearsDhcp = false;
     for (const { clients } of this.setups.values()) if (clients.awaitsFrames) this.hearsDhcp = true;
-  }
-
-  /** Servers of all sources, each once, with the interfaces that they were learned on; as many as the resolver keeps. */
-  private serversTold(): { address: Address; iface: number }[] {
-    const setups = [...this.setups.values()];
-    const told = [
-      ...setups.map(({ iface, servers }) => ({ iface: iface.number, servers })),
-      ...setups.map(({ iface, clients }) => ({ iface: iface.number, servers: clients.names4.servers })),
-      ...setups.map(({ iface, clients }) => ({ iface: iface.number, servers: clients.names6.servers })),
-      ...this.stack.autoconf.dns.listServers().map(({ iface, address }) => ({ iface, servers: [address] })),
-    ].flatMap(({ iface, servers }) => servers.map((server) => ({ iface, address: server.slice() })));
-    const isFirst = (one: (typeof told)[number], at: number): boolean =>
-      told.findIndex((other) => equal(other.address, one.address)) === at;
-    return told.filter(isFirst).slice(0, SERVERS_MAX);
-  }
-
-  private searchTold(): string[] {
-    const setups = [...this.setups.values()];
-    const told = [
-      ...setups.flatMap((one) => one.domains),
-      ...setups.flatMap((one) => one.clients.names4.search),
-      ...setups.flatMap((one) => one.clients.names6.search),
-      ...this.stack.autoconf.dns.listDomains().map((one) => one.name),
-    ];
-    return [...new Set(told.map((name) => name.toLowerCase()))].slice(0, SEARCH_MAX);
   }
 
   private zoneOf(target: Address): number {
@@ -286,45 +260,6 @@ export class Configuration implements Part {
     });
     for (const [i, { target }] of sortTargets(candidates).entries()) targets[i] = target;
   }
-}
-
-// As the resolver bounds servers, and resolv.conf(5) search domains.
-const SERVERS_MAX = 4;
-const SEARCH_MAX = 6;
-
-/**
- * What a line says about the interface that is to be made for it; later the hardware address cannot change, and the MTU cannot
- * grow. `defaults` stand where the line says nothing.
- */
-export function interfaceOptionsOf(line: string, defaults: InterfaceOptions): InterfaceOptions {
-  const { iface, mac, mtuBytes } = parseConfig(line);
-  return {
-    ...defaults,
-    ...(iface === '' ? {} : { name: iface }),
-    ...(mac ? { mac } : {}),
-    ...(mtuBytes === 0 ? {} : { mtuBytes }),
-  };
-}
-
-/** An operator's mistakes that have better words than an errno. */
-function refuseHardware({ mac, mtuBytes }: Config, iface: NetworkInterface): void {
-  if (mac && !mac.every((byte, i) => byte === iface.mac[i])) {
-    throw new UsageError(
-      `mac=${formatMac(mac)}: ${iface.name} was made with ${formatMac(iface.mac)}; ` +
-        'a hardware address is chosen when the interface is made',
-    );
-  }
-  if (mtuBytes > iface.mtuBytes) {
-    throw new UsageError(`mtu=${mtuBytes}: ${iface.name} takes at most ${iface.mtuBytes}`);
-  }
-}
-
-/** A cheap look: an IPv4 datagram to the port of DHCPv4 clients. */
-function isToClient(view: DataView, at: number, length: number): boolean {
-  const ip = at + ethernet.HEADER_BYTES;
-  if (length < ethernet.HEADER_BYTES + ipv4.HEADER_BYTES || ipv4.protocol(view, ip) !== ipv4.Protocol.Udp) return false;
-  const udp = ip + ipv4.headerBytes(view, ip);
-  return udp + 4 <= at + length && view.getUint16(udp + 2) === dhcp4.CLIENT_PORT;
 }
 
 const failed = (errno: number, name: string): SocketError =>

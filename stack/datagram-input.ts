@@ -18,7 +18,7 @@ export class DatagramInput {
   }
 
   /**
-   * Queues `bytes` at `at`, after `headBytes` at `headAt`, with what `packet` says about them. `port` and `flags` as in
+   * Queues `bytes` at `at`, `info` as in `Datagram`, after `headBytes` at `headAt`, with what `packet` says about them. `port` and `flags` as in
    * `Datagram`. SocketFull if the receive buffer is used up: one datagram may go over it, as in Linux.
    */
   deliver(
@@ -30,6 +30,7 @@ export class DatagramInput {
     headBytes: number,
     at: number,
     bytes: number,
+    info = 0,
   ): Drop {
     const { about } = this;
     about.iface = packet.iface;
@@ -38,7 +39,7 @@ export class DatagramInput {
     about.port = port;
     about.errno = 0;
     about.code = 0;
-    about.info = 0;
+    about.info = info;
     about.hops = packet.hopLimit;
     about.trafficClass = packet.trafficClass;
     about.flags = flags;

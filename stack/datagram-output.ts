@@ -13,7 +13,7 @@ import type { Endpoints } from './endpoints.ts';
 import { Discover, EndpointFlag, Field } from './endpoints.ts';
 import { Errno } from './errno.ts';
 import type { Paths, Sender } from './ip.ts';
-import { HOP_LIMIT_DEFAULT } from './ip.ts';
+import { HOP_LIMIT_OF_LINK } from './ip.ts';
 import type { Hosts } from './port-table.ts';
 import { checkFamily } from './port-table.ts';
 
@@ -55,9 +55,9 @@ export class DatagramOutput {
 
   /**
    * The path to `target` for `e`, or -errno: -EAFNOSUPPORT, -EINVAL (scope missing or contradicted), -EACCES (broadcast
-   * without SO_BROADCAST), -ENETUNREACH and what `Paths.find` says.
+   * without SO_BROADCAST), -ENETUNREACH and what `Paths.find` says. `source`: instead of the endpoint's address.
    */
-  route(e: number, target: Address, iface: number): number {
+  route(e: number, target: Address, iface: number, source?: Address): number {
     const { endpoints, from } = this;
     const refused = checkFamily(endpoints, e, target);
     if (refused < 0) return refused === -Errno.EINVAL ? -Errno.ENETUNREACH : refused;
@@ -69,7 +69,8 @@ export class DatagramOutput {
     const isToAll = isBroadcast(to) || (isIp4(to) && this.hosts.isBroadcast(to, scope));
     if (isToAll && !endpoints.has(e, EndpointFlag.Broadcast)) return -Errno.EACCES;
     this.isToMany = isToAll || this.isGroup;
-    endpoints.addressInto(e, Field.Local, from);
+    if (source) assign(from, source);
+    else endpoints.addressInto(e, Field.Local, from);
     const isOpen = isAny(from) || isMulticast(from) || isBroadcast(from);
     if (isOpen) assign(from, isIp4(to) ? ANY4 : ANY);
     else if (isIp4(from) !== isIp4(to)) return -Errno.ENETUNREACH;
@@ -174,7 +175,7 @@ export class DatagramOutput {
   /** The hop limit of the message in hand. */
   hops(): number {
     const hops = this.endpoints.hopsFor(this.e, this.target, this.isGroup);
-    return hops < 0 ? HOP_LIMIT_DEFAULT : hops;
+    return hops < 0 ? HOP_LIMIT_OF_LINK : hops;
   }
 
   /** What the target of a connect or send means: "any" is this host. */

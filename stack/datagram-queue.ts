@@ -55,7 +55,7 @@ export class Datagram {
   code = 0;
   /** When it came, in the stack's own µs. */
   timeUs = 0;
-  /** Of an error: the path's new MTU. */
+  /** Of an error: the path's new MTU. Of an intercepted datagram: the port that it was sent to. */
   info = 0;
 }
 

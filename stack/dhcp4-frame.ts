@@ -46,6 +46,14 @@ export function broadcast(shared: Shared, output: Output, mac: Uint8Array, sourc
   return Drop.None;
 }
 
+/** A cheap look: an IPv4 datagram to the port of DHCPv4 clients. */
+export function isToClient(view: DataView, at: number, length: number): boolean {
+  const ip = at + ethernet.HEADER_BYTES;
+  if (length < ethernet.HEADER_BYTES + ipv4.HEADER_BYTES || ipv4.protocol(view, ip) !== ipv4.Protocol.Udp) return false;
+  const u = ip + ipv4.headerBytes(view, ip);
+  return u + 4 <= at + length && view.getUint16(u + 2) === dhcp4.CLIENT_PORT;
+}
+
 /**
  * None if the frame at `at` is an unbroken IPv4 datagram to port 68 with right checksums; `Drop.NotForUs` if it is a frame for
  * somebody else to look at. The UDP checksum does not count if the frame `isTrusted`.

@@ -10,13 +10,15 @@ import * as icmp6 from '../wire/icmp6.ts';
 import * as ipv4 from '../wire/ipv4.ts';
 import * as ipv6 from '../wire/ipv6.ts';
 import { OFFLOAD_HEADER_BYTES, Offloader } from '../wire/offload.ts';
-import { ADDRESS_WORDS, type Address, assign, equal, isAny, isLinkLocal } from './address.ts';
+import { ADDRESS_WORDS, type Address, assign, equal, ip4Of, isAny, isLinkLocal } from './address.ts';
 import type { Addresses } from './addresses.ts';
 import type { IcmpProtocol } from './icmp.ts';
 import type { Icmp6Protocol } from './icmp6.ts';
 import type { Interfaces, NetworkInterface } from './interfaces.ts';
 import { ANY_IFACE } from './ip.ts';
 import type { IpOutput } from './ip-output.ts';
+import { gather } from './ip4-options.ts';
+import { NO_ADDRESS, sourceFor } from './own-addresses.ts';
 import type { Packet } from './packet.ts';
 import type { Redirects } from './redirects.ts';
 import type { Routes } from './routes.ts';
@@ -175,7 +177,10 @@ export class Forwarder {
       }
     }
     if (isIp6) ipv6.setHopLimit(view, to, ipv6.hopLimit(view, to) - 1);
-    else decrement(view, to);
+    else {
+      decrement(view, to);
+      if (this.gatherOptions(to)) ipv4.seal(view, to);
+    }
     return this.output.pass(this.out, this.hop, to, ipBytes, isIp6, header);
   }
 
@@ -195,6 +200,7 @@ export class Forwarder {
       bytes.copyWithin(to, ip, ip + headerBytes);
       bytes.copyWithin(to + headerBytes, ip + headerBytes + done, ip + headerBytes + done + piece);
       if (done > 0) blankOptions(view, to, headerBytes);
+      else this.gatherOptions(to);
       const isMore = done + piece < data || (word & ipv4.MORE_FRAGMENTS) !== 0;
       ipv4.setTotalLength(view, to, headerBytes + piece);
       ipv4.setFragment(view, to, ((word & 0x1fff) + (done >>> 3)) | (isMore ? ipv4.MORE_FRAGMENTS : 0));
@@ -204,6 +210,17 @@ export class Forwarder {
       if (drop !== Drop.None) return drop;
     }
     return Drop.None;
+  }
+
+  /** RFC 1812 §5.3.13.2, §5.3.13.5: record route and timestamp get the address that the packet leaves by. True if there are options. */
+  private gatherOptions(ip: number): boolean {
+    const { view, nowUs } = this.shared;
+    const headerBytes = ipv4.headerBytes(view, ip);
+    if (headerBytes === ipv4.HEADER_BYTES) return false;
+    const a = sourceFor(this.addresses, this.out.number, this.hop);
+    if (a === NO_ADDRESS) return false;
+    gather(view, ip + ipv4.HEADER_BYTES, ip + headerBytes, ip4Of(this.addresses.addressOf(a)), nowUs);
+    return true;
   }
 
   private fail4(packet: Packet, type: number, code: number, word: number, drop: Drop): Drop {

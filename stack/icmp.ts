@@ -26,10 +26,11 @@ const ERROR_BYTES_MAX = 576;
 /** RFC 1812 §4.3.2.5: routing control and errors go out as internetwork control. */
 const ERROR_TOS = 0xc0;
 const QUOTED_MIN = 8;
+const TIMESTAMP_BYTES = 20;
 /** Messages that are no errors, about which errors may be sent. RFC 1122 §3.2.2 */
 const QUERIES: ReadonlySet<number> = new Set([0, 8, 9, 10, 13, 14, 15, 16, 17, 18, 42, 43]);
 
-/** A transport, of protocol 1. Timestamps and address masks are not answered, RFC 1122 §3.2.2.8 and §3.2.2.9. */
+/** A transport, of protocol 1. Address masks are not answered, RFC 1122 §3.2.2.9. */
 export class IcmpProtocol implements Transport {
   private readonly shared: Shared;
   private readonly interfaces: Interfaces;
@@ -65,15 +66,19 @@ export class IcmpProtocol implements Transport {
   receive(packet: Packet): Drop {
     const { view } = this.shared;
     const { at, bytes } = packet;
+    if (packet.isIp6) return Drop.UnknownProtocol; // of IPv6, 1 is nobody's
     if (icmp.check(view, at, bytes) !== Drop.None) return Drop.IcmpTruncated;
     if (!packet.isChecksumKnown && this.shared.checksum.sum(at, bytes) !== 0xffff) return Drop.IcmpChecksum;
     switch (icmp.type(view, at)) {
       case icmp.Type.EchoRequest:
-        // RFC 1122 §3.2.2.6 allows silence to groups, which makes this host no amplifier.
-        if (isMulticast(packet.target) || this.addresses.isBroadcast(packet.target, packet.iface)) return Drop.None;
+        if (this.isToMany(packet)) return Drop.None;
         return this.echo.answer(packet, Icmp, icmp.Type.EchoReply);
+      case icmp.Type.Timestamp:
+        if (bytes < TIMESTAMP_BYTES) return Drop.IcmpTruncated;
+        return this.isToMany(packet) ? Drop.None : this.echo.stamp(packet, icmp.Type.TimestampReply);
       case icmp.Type.EchoReply:
-        return this.pings?.receive(packet) ?? Drop.NoSocket;
+        this.pings?.receive(packet); // whoever waits for it or not, it is never answered
+        return Drop.None;
       case icmp.Type.Redirect:
         return this.redirected(packet);
       case icmp.Type.Unreachable:
@@ -204,6 +209,11 @@ export class IcmpProtocol implements Transport {
     read4(view, packet.at + 4, gateway);
     this.paths.redirect(packet.iface, this.target, gateway, packet.source);
     return Drop.None;
+  }
+
+  /** RFC 1122 §3.2.2.6 and §3.2.2.8 allow silence to groups, which makes this host no amplifier. */
+  private isToMany({ target, iface }: Packet): boolean {
+    return isMulticast(target) || this.addresses.isBroadcast(target, iface);
   }
 
   private isFromHere(source: Address, iface: number): boolean {

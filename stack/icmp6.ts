@@ -14,7 +14,7 @@ import { EchoReplies } from './echo-reply.ts';
 import { ErrorLimit } from './error-limit.ts';
 import { errnoOf6, isHard6 } from './icmp-errno.ts';
 import { type Interfaces, IP6_MTU_MIN } from './interfaces.ts';
-import { ANY_IFACE, HOP_LIMIT_DEFAULT, type Transport } from './ip.ts';
+import { ANY_IFACE, HOP_LIMIT_OF_LINK, type Transport } from './ip.ts';
 import type { IpOutput } from './ip-output.ts';
 import type { IcmpError, Packet } from './packet.ts';
 import type { Paths } from './paths.ts';
@@ -88,7 +88,8 @@ export class Icmp6Protocol implements Transport {
       case icmp6.Type.EchoRequest:
         return this.echo.answer(packet, Icmp6, icmp6.Type.EchoReply);
       case icmp6.Type.EchoReply:
-        return this.pings?.receive(packet) ?? Drop.NoSocket;
+        this.pings?.receive(packet); // whoever waits for it or not, it is never answered
+        return Drop.None;
       case icmp6.Type.ListenerQuery:
       case icmp6.Type.ListenerReport:
       case icmp6.Type.ListenerDone:
@@ -149,7 +150,7 @@ export class Icmp6Protocol implements Transport {
     icmp6.setWord(view, at, word);
     this.shared.bytes.copyWithin(at + icmp6.HEADER_BYTES, ip, ip + quoted);
     icmp6.seal(view, at - ipv6.HEADER_BYTES, at, bytes);
-    return this.output.send(HOP_LIMIT_DEFAULT, 0, 0);
+    return this.output.send(HOP_LIMIT_OF_LINK, 0, 0);
   }
 
   save(state: StateWriter): void {
@@ -186,13 +187,15 @@ export class Icmp6Protocol implements Transport {
     const ip = packet.at + icmp6.HEADER_BYTES;
     const left = packet.bytes - icmp6.HEADER_BYTES;
     if (left < ipv6.HEADER_BYTES || u8(view, ip) >>> 4 !== 6) return Drop.IcmpTruncated;
-    const found = upperLayer(view, ip, left);
-    if (found < 0) return Drop.IcmpTruncated;
-    const offset = ipv6.walkOffset(found);
-    if (offset + QUOTED_MIN > left) return Drop.IcmpTruncated;
     read6(view, ipv6.srcAt(ip), error.source);
     read6(view, ipv6.dstAt(ip), error.target);
     if (!this.addresses.isTarget(error.source, packet.iface) && !this.acceptsAny(packet.iface)) return Drop.NotForUs;
+    const found = upperLayer(view, ip, left);
+    // RFC 8201 §4: any piece of a packet may have been too big; no socket is named by a later one.
+    if (found === LATER_PIECE && icmp6.type(view, packet.at) === icmp6.Type.PacketTooBig) return this.tooBig(packet);
+    if (found < 0) return Drop.IcmpTruncated;
+    const offset = ipv6.walkOffset(found);
+    if (offset + QUOTED_MIN > left) return Drop.IcmpTruncated;
     assign(error.reporter, packet.source);
     const type = icmp6.type(view, packet.at);
     const code = icmp6.code(view, packet.at);
@@ -208,12 +211,20 @@ export class Icmp6Protocol implements Transport {
     error.mtuBytes = 0;
     if (type === icmp6.Type.PacketTooBig) {
       error.mtuBytes = icmp6.mtu(view, packet.at);
-      // RFC 8201 §4: below the smallest link MTU it is nonsense.
-      if (error.mtuBytes < IP6_MTU_MIN) return Drop.IcmpTruncated;
-      const zone = isLinkLocal(error.target) ? packet.iface : ANY_IFACE;
-      if (error.protocol !== Tcp) this.paths.lowerMtu(error.source, error.target, zone, error.mtuBytes);
+      const drop = error.protocol === Tcp && error.mtuBytes >= IP6_MTU_MIN ? Drop.None : this.tooBig(packet);
+      if (drop !== Drop.None) return drop;
     }
     this.protocols.fail(error);
+    return Drop.None;
+  }
+
+  /** Lowers the MTU of the path of the error in hand. RFC 8201 §4: below the smallest link MTU it is nonsense. */
+  private tooBig(packet: Packet): Drop {
+    const { source, target } = this.shared.icmpError;
+    const mtuBytes = icmp6.mtu(this.shared.view, packet.at);
+    if (mtuBytes < IP6_MTU_MIN) return Drop.IcmpTruncated;
+    const zone = isLinkLocal(target) || isMulticast(target) ? packet.iface : ANY_IFACE;
+    this.paths.lowerMtu(source, target, zone, mtuBytes);
     return Drop.None;
   }
 }

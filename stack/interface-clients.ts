@@ -38,9 +38,8 @@ const FLAG_MANAGED = 1; // of AutoconfEvent.RaFlags
 const FLAG_OTHER = 2;
 const NAME_BYTES_MAX = 255;
 
+/** Addresses that others gave are news. */
 const BY: ReadonlyMap<number, string> = new Map([
-  [AddressOrigin.Static, 'as configured'],
-  [AddressOrigin.LinkLocal, 'by itself'],
   [AddressOrigin.Slaac, 'by router advertisement'],
   [AddressOrigin.Temporary, 'by router advertisement, temporary'],
   [AddressOrigin.Dhcp6, 'by DHCPv6'],
@@ -262,10 +261,10 @@ export class InterfaceClients implements Part {
     const { addresses } = this.tables;
     if (!addresses.isUsable(a)) return; // gone again already
     const address = addresses.addressOf(a);
-    const origin = addresses.originOf(a);
+    const by = BY.get(addresses.originOf(a));
     const { lease } = this.dhcp4;
     if (lease && isIp4(address) && ip4Of(address) === lease.address) this.lease4.addressUp(lease);
-    else this.tell(`${format(address)}/${addresses.bitsOf(a)} ${BY.get(origin) ?? ''}`.trimEnd());
+    else if (by !== undefined) this.tell(`${format(address)}/${addresses.bitsOf(a)} ${by}`);
     if (!isIp4(address) && isLinkLocal(address)) this.settle6();
   }
 

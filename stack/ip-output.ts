@@ -8,7 +8,7 @@ import { PLAIN } from '../core/burst.ts';
 import { Drop } from '../core/drop.ts';
 import { NONE } from '../core/slab.ts';
 import type { StateReader, StateWriter } from '../core/state.ts';
-import { setU16, setU32, u32 } from '../wire/bytes.ts';
+import { setU16, setU32, u8, u32 } from '../wire/bytes.ts';
 import { finish, fold, pseudoHeader4, pseudoHeader6 } from '../wire/checksum.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import * as ipv4 from '../wire/ipv4.ts';
@@ -19,7 +19,7 @@ import * as udp from '../wire/udp.ts';
 import { type Address, ip4Of, isIp4, isMulticast, write6 } from './address.ts';
 import { Identifications } from './identifications.ts';
 import { type Interfaces, type NetworkInterface, PACKET_BYTES_MAX } from './interfaces.ts';
-import type { Sender } from './ip.ts';
+import { HOP_LIMIT_DEFAULT, HOP_LIMIT_OF_LINK, type Sender } from './ip.ts';
 import { type NextHops, NO_NEXT_HOPS } from './next-hops.ts';
 import { PathKind, type Paths } from './paths.ts';
 import type { Shared } from './shared.ts';
@@ -82,7 +82,7 @@ export class IpOutput implements Sender {
   }
 
   send(hopLimit: number, trafficClass: number, segmentBytes: number): Drop {
-    this.finishHeader(hopLimit, trafficClass, ipv4.DONT_FRAGMENT);
+    this.finishHeader(this.hopsOf(hopLimit), trafficClass, ipv4.DONT_FRAGMENT);
     const frame = this.ip - ETHERNET_BYTES;
     const transport = this.at - frame;
     let offload: number = PLAIN;
@@ -115,7 +115,35 @@ export class IpOutput implements Sender {
     const to = this.begin(path, protocol, isIp6, bytes, 0);
     if (to === NONE) return Drop.TxFull;
     this.shared.checksum.copy(at, to, bytes);
-    this.finishHeader(hopLimit, trafficClass, ipv4.DONT_FRAGMENT);
+    this.finishHeader(this.hopsOf(hopLimit), trafficClass, ipv4.DONT_FRAGMENT);
+    return this.leave(this.ip - ETHERNET_BYTES, ETHERNET_BYTES + headerBytes + bytes, PLAIN);
+  }
+
+  /**
+   * As `sendDatagram` of IPv4, with options in the header: the `optionBytes`, a multiple of 4, at `optionsAt`. Without them if
+   * the packet would have to be cut.
+   */
+  sendOptions4(
+    path: number,
+    protocol: number,
+    at: number,
+    bytes: number,
+    optionsAt: number,
+    optionBytes: number,
+    tos: number,
+  ): Drop {
+    const headerBytes = ipv4.HEADER_BYTES + optionBytes;
+    if (headerBytes + bytes > this.paths.mtuOf(path)) {
+      return this.sendDatagram(path, protocol, at, bytes, HOP_LIMIT_DEFAULT, tos, true);
+    }
+    const to = this.begin(path, protocol, false, bytes, optionBytes);
+    if (to === NONE) return Drop.TxFull;
+    const { view, checksum } = this.shared;
+    checksum.copy(at, to, bytes);
+    this.shared.bytes.copyWithin(this.ip + ipv4.HEADER_BYTES, optionsAt, optionsAt + optionBytes);
+    ipv4.setHeaderBytes(view, this.ip, headerBytes);
+    ipv4.setTotalLength(view, this.ip, headerBytes + bytes);
+    this.finishHeader(HOP_LIMIT_DEFAULT, tos, ipv4.DONT_FRAGMENT);
     return this.leave(this.ip - ETHERNET_BYTES, ETHERNET_BYTES + headerBytes + bytes, PLAIN);
   }
 
@@ -192,6 +220,12 @@ export class IpOutput implements Sender {
     ipv4.seal(view, ip);
   }
 
+  /** What stands in the header for what the sender asked for. */
+  private hopsOf(hopLimit: number): number {
+    if (hopLimit !== HOP_LIMIT_OF_LINK) return hopLimit;
+    return this.isIp6 ? this.iface.curHopLimit : HOP_LIMIT_DEFAULT;
+  }
+
   private id4(): number {
     return this.ids.next4(this.paths.sourceOf(this.path), this.paths.targetOf(this.path), this.protocol);
   }
@@ -218,7 +252,7 @@ export class IpOutput implements Sender {
       ipv4.setTos(view, this.ip, tos);
       ipv4.setId(view, this.ip, id);
       ipv4.setFragment(view, this.ip, (done >>> 3) | (done + piece < bytes ? ipv4.MORE_FRAGMENTS : 0));
-      ipv4.setTtl(view, this.ip, ttl);
+      ipv4.setTtl(view, this.ip, this.hopsOf(ttl));
       ipv4.seal(view, this.ip);
       const drop = this.leave(this.ip - ETHERNET_BYTES, ETHERNET_BYTES + ipv4.HEADER_BYTES + piece, PLAIN);
       if (drop !== Drop.None) return drop;
@@ -247,7 +281,7 @@ export class IpOutput implements Sender {
       if (to === NONE) return Drop.TxFull;
       checksum.copy(at + done, to, piece);
       ipv6.setClassFlow(view, this.ip, class8, flow);
-      ipv6.setHopLimit(view, this.ip, hopLimit);
+      ipv6.setHopLimit(view, this.ip, this.hopsOf(hopLimit));
       const header = to - ipv6.FRAGMENT_BYTES;
       setU16(view, header, protocol << 8);
       setU16(view, header + 2, done | (done + piece < bytes ? 1 : 0));
@@ -263,6 +297,8 @@ export class IpOutput implements Sender {
     const { path, iface } = this;
     assert(frame > 0, 'a packet was opened');
     const kind = this.paths.kindOf(path);
+    // RFC 1122 §3.2.1.7: 0 is never sent. Of a group it means this host alone (RFC 1112 §6.1), which has it already.
+    if (kind !== PathKind.Local && u8(view, this.ip + (this.isIp6 ? 7 : 8)) === 0) return Drop.None;
     if (kind === PathKind.Unicast) return this.toNeighbor(iface, this.paths.hopOf(path), frame, bytes, offload);
     if (kind === PathKind.Group) writeGroupMac(view, frame, this.paths.targetOf(path));
     else {

@@ -11,6 +11,8 @@ export const LOOPBACK_IFACE = 1;
 
 /** Hop limit of ordinary packets, IANA's default. */
 export const HOP_LIMIT_DEFAULT = 64;
+/** For `send` and `sendDatagram`: the link's hop limit, which routers advertise (RFC 4861 §6.3.4), or IPv4's default. */
+export const HOP_LIMIT_OF_LINK = -1;
 
 /**
  * Ways to targets. A path is a small number, good until the stack's next entry; asking again is cheap, so nobody keeps one.
@@ -30,6 +32,8 @@ export interface Paths {
   superOf(path: number): number;
   /** The target answered: RFC 4861 §7.3.1's forward-progress hint from the layer above. */
   confirm(path: number): void;
+  /** The target does not answer: negative advice, RFC 9293 §3.8.3 (MUST-20). The next hop is asked whether it is there. */
+  doubt?(path: number): void;
 }
 
 /** Sends packets. `open`, write the payload, `seal` if it has a checksum, `send`; nothing else happens in between. */
@@ -48,7 +52,7 @@ export interface Sender {
   seal(offset: number, sum: number): void;
   /**
    * Sends it: Drop.None, or why not. `segmentBytes` above 0 makes it a super-frame to be cut into TCP segments of so much
-   * payload. `trafficClass` is DSCP and ECN. A packet whose next hop is not known yet waits with the neighbour and counts as sent.
+   * payload. `hopLimit` is 0 … 255 or HOP_LIMIT_OF_LINK. `trafficClass` is DSCP and ECN. A packet whose next hop is not known yet waits with the neighbour and counts as sent.
    */
   send(hopLimit: number, trafficClass: number, segmentBytes: number): Drop;
   /**

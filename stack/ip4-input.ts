@@ -214,6 +214,8 @@ export class Ip4Input {
     packet.trafficClass = ipv4.tos(view, ip);
     const drop = this.parts.protocols.deliver(packet);
     const { Protocol, Port } = icmp.Unreachable;
+    // An echo reply that nobody waits for has no port: RFC 1122 §3.2.2.6 asks for silence.
+    if (drop === Drop.NoSocket && packet.protocol === ipv4.Protocol.Icmp) return drop;
     if (drop === Drop.NoSocket) this.complain(packet, icmp.Type.Unreachable, Port, 0);
     else if (drop === Drop.UnknownProtocol) this.complain(packet, icmp.Type.Unreachable, Protocol, 0);
     return drop;

@@ -5,6 +5,7 @@ import { Drop } from '../core/drop.ts';
 import { setU8, u8 } from '../wire/bytes.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import * as icmp6 from '../wire/icmp6.ts';
+import { Protocol } from '../wire/ipv4.ts';
 import * as ipv6 from '../wire/ipv6.ts';
 import { type Address, isAny, isIp4, isLoopback, isMulticast, read6 } from './address.ts';
 import { ExtensionWalk, NO_PROBLEM, Problem } from './extension.ts';
@@ -83,7 +84,12 @@ export class Ip6Input {
   }
 
   private isForUs(iface: NetworkInterface, { source, target }: Packet): boolean {
-    if (isMulticast(target)) return isAllNodes(target) || this.groups.isMember(iface.number, target, source);
+    if (isMulticast(target))
+      return (
+        isAllNodes(target) ||
+        (iface.forwards6 && isAllRouters(target)) ||
+        this.groups.isMember(iface.number, target, source)
+      );
     return iface.acceptsAny || this.parts.addresses.isTarget(target, iface.number);
   }
 
@@ -100,6 +106,7 @@ export class Ip6Input {
       const isAtomic = ipv6.fragmentBytes(view, header) === 0 && !ipv6.fragmentMore(view, header);
       if (!isAtomic) return packet.wasReassembled ? Drop.FragmentFormat : this.gather(packet);
       walk.skipFragment(view, packet.ip); // RFC 6946 §4: alone, whatever else is waiting
+      packet.wasReassembled = true; // RFC 6980 §5: the header alone makes neighbour discovery invalid
     }
   }
 
@@ -170,6 +177,8 @@ export class Ip6Input {
     packet.bytes = packet.ipBytes - walk.offset;
     const { protocolOffset } = walk;
     const drop = this.parts.protocols.deliver(packet);
+    // An echo reply that nobody waits for has no port.
+    if (drop === Drop.NoSocket && packet.protocol === Protocol.Icmp6) return drop;
     if (drop === Drop.NoSocket) this.complain(packet, icmp6.Type.Unreachable, 4, 0, false);
     else if (drop === Drop.UnknownProtocol) {
       this.complain(packet, icmp6.Type.ParameterProblem, Problem.NextHeader, protocolOffset, false);
@@ -198,3 +207,7 @@ export class Ip6Input {
 
 /** ff02::1; every node is a member. RFC 4291 §2.7.1 */
 const isAllNodes = (a: Address): boolean => a[0] === (0xff020000 | 0) && a[1] === 0 && a[2] === 0 && a[3] === 1;
+
+/** ff02::2 and ff05::2; every router is a member where it forwards. RFC 4291 §2.8 */
+const isAllRouters = (a: Address): boolean =>
+  (a[0] === (0xff020000 | 0) || a[0] === (0xff050000 | 0)) && a[1] === 0 && a[2] === 0 && a[3] === 2;

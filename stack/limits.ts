@@ -40,8 +40,8 @@ export const LIMITS: Limits = {
   connectionsMax: 65536,
   halfOpenMax: 4096,
   timeWaitMax: 16384,
-  sendBufferBytesMax: 8 << 20,
-  receiveBufferBytesMax: 8 << 20,
+  sendBufferBytesMax: 16 << 20, // more than 1 Gb/s for 100 ms
+  receiveBufferBytesMax: 16 << 20,
   outputBytesMax: 512 << 10,
   outputFramesMax: 1024,
 };

@@ -174,6 +174,15 @@ export class Neighbors {
     else if (state >= NeighborState.Stale && state <= NeighborState.Probe) this.reached(n);
   }
 
+  /** The layer above hears nothing any more: it is asked at once, RFC 9293 §3.8.3 (MUST-20), RFC 1122 §3.3.1.4. */
+  doubt(n: number): void {
+    const state = this.table.state[n]!;
+    if (state !== NeighborState.Reachable && state !== NeighborState.Stale && state !== NeighborState.Delay) return;
+    this.table.state[n] = NeighborState.Probe;
+    this.table.probes[n] = 0;
+    this.probe(n, true);
+  }
+
   /**
    * A packet told its hardware address without being an answer (NS, RS, RA, redirect, ARP request): the 6 bytes at
    * `macAt`. A new or changed one is STALE, else nothing changes: RFC 4861 §7.2.3. NO_NEIGHBOR if there is no room.

@@ -39,10 +39,13 @@ const UNITS = [
   [60, 'min'],
 ] as const;
 
-/** `1 h`, `90 s`, `for ever`: the largest unit that says it exactly; in seconds, rounded, where none does. */
+/** `1 h`, `90 s`, `for ever`: the largest unit that says it within two in a hundred. */
 export function durationText(us: number): string {
   if (us === NEVER) return 'for ever';
   const seconds = Math.max(0, Math.round(us / US_PER_S));
-  const unit = UNITS.find(([size]) => seconds >= size && seconds % size === 0);
-  return unit ? `${seconds / unit[0]} ${unit[1]}` : `${seconds} s`;
+  for (const [size, name] of UNITS) {
+    const count = Math.round(seconds / size);
+    if (count > 0 && Math.abs(count * size - seconds) * 50 <= seconds) return `${count} ${name}`;
+  }
+  return `${seconds} s`;
 }

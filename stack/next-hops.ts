@@ -16,6 +16,8 @@ export interface NextHops {
   hold(n: number, at: number, bytes: number, offload: number): Drop;
   /** The layer above heard from it. RFC 4861 §7.3.1 */
   confirm(n: number): void;
+  /** The layer above hears nothing from it any more: is it there? RFC 1122 §3.3.1.4 */
+  doubt?(n: number): void;
 }
 
 /** Group memberships, as those who receive packets see them. */

@@ -33,7 +33,7 @@ export class Packet {
   isChecksumKnown = false;
   /** Payload bytes a segment if this is a super-frame, else 0. */
   segmentBytes = 0;
-  /** Somebody else's pieces were put together: `at` is not in the frame. */
+  /** It had a fragment header: pieces were put together, and `at` is not in the frame; or there was only one. */
   wasReassembled = false;
 }
 

@@ -45,6 +45,11 @@ const NO_ONE = -1;
 const STALE = -1;
 const FLOW_MASK = 0xfffff;
 
+/** Who knows which routers advertised the prefix of an address: RFC 6724 §5 rule 5.5. */
+export interface Advertisers {
+  hasAdvertised(a: number, router: Address): boolean;
+}
+
 /** The destination cache. */
 export class Paths implements PathsContract {
   private readonly shared: Shared;
@@ -56,6 +61,7 @@ export class Paths implements PathsContract {
   private readonly random: Random; // its key only
   private readonly words = new Int32Array(2 * ADDRESS_WORDS);
   private hops: NextHops = NO_NEXT_HOPS;
+  private advertisers: Advertisers = { hasAdvertised: () => false };
   private capacity = 0;
   private used = 0;
   private hand = 0; // the next one to be reused once all are in use
@@ -97,6 +103,10 @@ export class Paths implements PathsContract {
 
   setNextHops(hops: NextHops): void {
     this.hops = hops;
+  }
+
+  setAdvertisers(advertisers: Advertisers): void {
+    this.advertisers = advertisers;
   }
 
   find(source: Address, target: Address, iface: number): number {
@@ -173,6 +183,12 @@ export class Paths implements PathsContract {
     if (n >= 0) this.hops.confirm(n);
   }
 
+  doubt(path: number): void {
+    if (this.kind[path] !== PathKind.Unicast) return;
+    const n = this.hops.find(this.iface[path]!, this.hopViews[path]!);
+    if (n >= 0) this.hops.doubt?.(n);
+  }
+
   /** The MTU of an interface's link, whatever was learned about paths: what an MSS is announced by, RFC 6691 §2. */
   linkMtuOf(iface: number): number {
     return this.interfaces.get(iface)?.linkMtuBytes ?? IP4_MTU_MIN;
@@ -186,7 +202,9 @@ export class Paths implements PathsContract {
     const is4 = isIp4(target);
     if (mtuBytes < (is4 ? IP4_MTU_MIN : IP6_MTU_MIN)) return false;
     const path = this.find(source, target, iface);
-    if (path < 0 || this.kind[path] !== PathKind.Unicast || mtuBytes >= this.mtuOf(path)) return false;
+    // RFC 8201 §4: of a group's paths the narrowest counts. IPv4 routers say nothing about groups.
+    if (path < 0 || this.kind[path] === PathKind.Local || mtuBytes >= this.mtuOf(path)) return false;
+    if (is4 && this.kind[path] === PathKind.Group) return false;
     const mayCut = is4 && mtuBytes < IP4_PMTU_MIN;
     this.facts.setMtu(target, this.iface[path]!, mayCut ? Math.min(IP4_PMTU_MIN, this.mtu[path]!) : mtuBytes, mayCut);
     this.invalidate();
@@ -278,7 +296,7 @@ export class Paths implements PathsContract {
     const one = this.interfaces.get(iface)!;
     if (!one.isUp) return this.fail(p, -Errno.ENETDOWN);
     if (!isIp4(this.targets[p]!) && !one.carriesIp6) return this.fail(p, -Errno.ENETUNREACH);
-    const fact = this.kind[p] === PathKind.Unicast ? this.facts.find(this.targets[p]!, iface) : NO_ONE;
+    const fact = this.kind[p] !== PathKind.Local ? this.facts.find(this.targets[p]!, iface) : NO_ONE;
     const pmtu = fact >= 0 ? this.facts.mtuOf(fact) : 0;
     this.pmtu[p] = pmtu < this.mtu[p]! ? pmtu : 0;
     this.pmtuUntil[p] = fact >= 0 ? this.facts.untilUs(fact) : 0;
@@ -382,7 +400,8 @@ export class Paths implements PathsContract {
       assign(to, target); // RFC 6724 §5 rule 1
       return 0;
     }
-    const a = selectSource(addresses, target, this.iface[p]!);
+    const hop = this.hopViews[p]!;
+    const a = selectSource(addresses, target, this.iface[p]!, (one) => this.advertisers.hasAdvertised(one, hop));
     if (a >= 0) {
       assign(to, addresses.addressOf(a));
       return 0;

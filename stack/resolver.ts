@@ -200,11 +200,18 @@ export class Resolver implements Part {
   private begin(name: string, types: readonly number[], search: boolean): number {
     if (!isName(name) || name === '') return -Errno.EINVAL;
     if (this.queries.size + this.done.length >= QUERIES_MAX) return -Errno.ENOBUFS;
-    const names = search ? candidates(name, this.config.search, this.config.ndots) : [name.replace(/\.$/, '')];
+    const plain = name.replace(/\.$/, '');
+    const isSearched = search && !this.isOwn(plain);
+    const names = isSearched ? candidates(name, this.config.search, this.config.ndots) : [plain];
     const query: Query = { id: ++this.lastId, names, types, index: 0, status: Resolved.NoName, transactions: [] };
     this.queries.set(query.id, query);
     this.ask(query);
     return query.id;
+  }
+
+  /** Known without a server: the search list, which servers would be asked about, does not count. */
+  private isOwn(name: string): boolean {
+    return this.hosts.find(name, dns.Type.A) !== undefined || placeOf(name) !== Place.Servers;
   }
 
   private answerLiteral(name: string, address: Address, family: 0 | 4 | 6): number {

@@ -40,7 +40,7 @@ const FLAG_AUTONOMOUS = 0x40;
 
 /** Takes autonomous prefixes. */
 export interface PrefixUser {
-  prefixAdvertised(iface: NetworkInterface, prefix: Prefix): void;
+  prefixAdvertised(iface: NetworkInterface, prefix: Prefix, router: Address): void;
 }
 
 interface Router {
@@ -107,7 +107,7 @@ export class Routers {
     this.setVariables(iface, at, options);
     this.setRouter(iface.number, packet.source, lifetimeUs, preferenceOf(view.getUint8(at + 5)));
     this.learnMac(iface.number, packet.source, options);
-    this.readPrefixes(iface, options, user);
+    this.readPrefixes(iface, packet.source, options, user);
     this.readRoutes(iface.number, packet.source, options);
     const { Dns, DnsSearch } = NdpOption;
     for (let o = options.next(Dns, 0, 24); o !== 0; o = options.next(Dns, o, 24)) {
@@ -237,7 +237,7 @@ export class Routers {
     if (n !== NO_NEIGHBOR) this.neighbors.setRouter(n, true);
   }
 
-  private readPrefixes(iface: NetworkInterface, options: NdpOptions, user: PrefixUser): void {
+  private readPrefixes(iface: NetworkInterface, router: Address, options: NdpOptions, user: PrefixUser): void {
     const { view } = this.shared;
     const { Prefix: kind } = NdpOption;
     for (let o = options.next(kind, 0, PREFIX_OPTION_BYTES); o !== 0; o = options.next(kind, o, PREFIX_OPTION_BYTES)) {
@@ -250,7 +250,8 @@ export class Routers {
       read6(view, o + 16, address);
       if (isLinkLocal(address) || isMulticast(address)) continue; // §6.3.4: the link-local prefix is not touched
       if ((flags & FLAG_ON_LINK) !== 0) this.setPrefix(iface.number, address, bits, validUs);
-      if ((flags & FLAG_AUTONOMOUS) !== 0) user.prefixAdvertised(iface, { address, bits, preferredUs, validUs });
+      if ((flags & FLAG_AUTONOMOUS) !== 0)
+        user.prefixAdvertised(iface, { address, bits, preferredUs, validUs }, router);
     }
   }
 

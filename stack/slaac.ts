@@ -2,13 +2,14 @@
 
 import type { StateReader, StateWriter } from '../core/state.ts';
 import { NEVER, US_PER_S } from '../core/time.ts';
-import { ADDRESS_WORDS, type Address, assign, isLinkLocal, isMulticast, samePrefix } from './address.ts';
+import { ADDRESS_WORDS, type Address, assign, equal, isLinkLocal, isMulticast, samePrefix } from './address.ts';
 import { type Addresses, AddressOrigin, AddressState } from './addresses.ts';
 import { IID_BITS, writeEui64, writeRandom, writeStable } from './interface-id.ts';
 import type { NetworkInterface } from './interfaces.ts';
 import { loadTime } from './load-time.ts';
 import { KEY_WORDS, Random } from './random.ts';
 import { Purpose, type Shared } from './shared.ts';
+import { loadAddress } from './source-set.ts';
 
 /** RFC 4862 §5.5.3 (e). */
 const TWO_HOURS_US = 7200 * US_PER_S;
@@ -21,6 +22,7 @@ const DESYNC_US_MAX = 0.4 * TEMP_PREFERRED_US;
 const REGEN_US = 2 * US_PER_S; // and the time that the retries' duplicate address detection takes
 // Ours.
 const FORMED_MAX = 4096;
+const ROUTERS_MAX = 4; // remembered of one prefix
 const INTERFACES_MAX = 65535;
 const COUNTER_MAX = 2 ** 31 - 1;
 
@@ -57,6 +59,7 @@ interface Formed {
   readonly createdUs: number;
   readonly desyncUs: number; // RFC 8981 §3.8
   isReplaced: boolean; // a successor was made
+  routers: Address[]; // that advertised the prefix, the latest first: RFC 6724 §5 rule 5.5
 }
 
 /** The formed addresses and their lifetimes. */
@@ -89,8 +92,8 @@ export class Slaac {
     });
   }
 
-  /** An autonomous prefix of an advertisement: RFC 4862 §5.5.3 (b) to (e). `withTemporary` adds a temporary one. */
-  receive(iface: NetworkInterface, prefix: Prefix, kind: IidKind, withTemporary: boolean): void {
+  /** An autonomous prefix of a router's advertisement: RFC 4862 §5.5.3 (b) to (e). `withTemporary` adds a temporary one. */
+  receive(iface: NetworkInterface, prefix: Prefix, router: Address, kind: IidKind, withTemporary: boolean): void {
     if (isLinkLocal(prefix.address) || isMulticast(prefix.address)) return; // (b)
     if (prefix.preferredUs > prefix.validUs) return; // (c)
     const known = this.of(iface, prefix);
@@ -109,6 +112,14 @@ export class Slaac {
     if (withTemporary && !known.some((one) => one.isTemporary && !one.isReplaced)) {
       this.formTemporary(iface, prefix.address, nowUs + prefix.preferredUs, nowUs + prefix.validUs, 0);
     }
+    for (const one of this.of(iface, prefix)) {
+      one.routers = [Int32Array.from(router), ...one.routers.filter((r) => !equal(r, router))].slice(0, ROUTERS_MAX);
+    }
+  }
+
+  /** True if `router` advertised the prefix that `a` was formed of. */
+  advertised(a: number, router: Address): boolean {
+    return this.formed.some((one) => one.a === a && one.routers.some((r) => equal(r, router)));
   }
 
   /** `a` is another's: the next identifier is tried, RFC 7217 §6 and RFC 8981 §3.4 (7). False if there is none left. */
@@ -169,7 +180,8 @@ export class Slaac {
     state.number(this.formed.length);
     for (const one of this.formed) {
       state.number(one.a).boolean(one.isTemporary).number(one.counter).number(one.retries);
-      state.number(one.createdUs).number(one.desyncUs).boolean(one.isReplaced);
+      state.number(one.createdUs).number(one.desyncUs).boolean(one.isReplaced).number(one.routers.length);
+      for (const router of one.routers) state.column(router);
     }
   }
 
@@ -189,6 +201,7 @@ export class Slaac {
         createdUs: loadTime(state),
         desyncUs: loadTime(state),
         isReplaced: state.boolean(),
+        routers: Array.from({ length: state.integer(0, ROUTERS_MAX) }, () => loadAddress(state)),
       });
     }
     this.formed = this.formed.filter((one) => this.addresses.isAddress(one.a));
@@ -251,7 +264,7 @@ export class Slaac {
     const a = this.maker.addFormed(iface, this.address, AddressOrigin.Temporary, preferredUs, validUs, retries === 0);
     if (a < 0) return;
     const base = { a, isTemporary: true, counter: 0, retries, createdUs: nowUs, desyncUs };
-    this.formed.push({ ...base, isReplaced: false });
+    this.formed.push({ ...base, isReplaced: false, routers: [] });
   }
 
   private form(
@@ -275,7 +288,7 @@ export class Slaac {
     const a = this.maker.addFormed(iface, this.address, origin, preferredUntilUs, validUntilUs, isDelayed);
     if (a < 0) return a;
     const base = { a, isTemporary: false, counter, retries, createdUs: this.shared.nowUs, desyncUs: 0 };
-    this.formed.push({ ...base, isReplaced: false });
+    this.formed.push({ ...base, isReplaced: false, routers: [] });
     return a;
   }
 

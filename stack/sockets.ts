@@ -13,6 +13,7 @@ import { Datagram } from './datagram-queue.ts';
 import { Echo } from './echo.ts';
 import { EndpointFlag, Endpoints, Field, setFilter } from './endpoints.ts';
 import { Errno } from './errno.ts';
+import { GatewaySockets } from './gateway-sockets.ts';
 import type { Paths, Sender } from './ip.ts';
 import type { Limits } from './limits.ts';
 import { type Groups, Memberships } from './memberships.ts';
@@ -80,6 +81,8 @@ export class Sockets {
   readonly raw: Raw;
   readonly echo: Echo;
   readonly packets: PacketSockets;
+  /** Calls of gateways. */
+  readonly gateway: GatewaySockets;
   /** About what `receiveFrom` returned last. */
   readonly message = new Datagram();
   private readonly tcp: Tcp;
@@ -104,6 +107,7 @@ export class Sockets {
     this.raw = new Raw(parts);
     this.echo = new Echo(parts);
     this.packets = new PacketSockets(this.endpoints, links);
+    this.gateway = new GatewaySockets(this.table, tcp, this.udp, links);
   }
 
   /** A new socket: its handle, -EAFNOSUPPORT, -EINVAL (type), -EPROTONOSUPPORT, -EMFILE, -ENOBUFS. */

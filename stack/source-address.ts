@@ -62,45 +62,48 @@ export const policyOf = (a: Address, policies: readonly Policy[] = POLICIES): Po
  * The number of the best source address for `target` by way of `iface`, or -1 if there is none. RFC 6724 §5.
  *
  * Candidates are those of the interface (§4), or where it has none and the target's scope is wider than the link, the ones of
- * the other interfaces. Rule 4 does not apply: there are no home addresses. Rule 5.5 does not either: who advertised a prefix is not kept.
+ * the other interfaces. Rule 4 does not apply: there are no home addresses. `isOfHop` says whether the next hop advertised the
+ * prefix of an address, for rule 5.5.
  */
 export function selectSource(
   addresses: Addresses,
   target: Address,
   iface: number,
+  isOfHop: (a: number) => boolean = NOBODY_ADVERTISED,
   policies: readonly Policy[] = POLICIES,
 ): number {
-  const own = best(addresses, target, iface, true, policies);
+  const wish: Wish = { addresses, target, iface, isOfHop, policies };
+  const own = best(wish, true);
   const isNarrow = scopeOf(target) <= Scope.Link || isMulticast(target) || isBroadcast(target);
-  return own >= 0 || isNarrow ? own : best(addresses, target, iface, false, policies);
+  return own >= 0 || isNarrow ? own : best(wish, false);
 }
 
-function best(
-  addresses: Addresses,
-  target: Address,
-  iface: number,
-  onIface: boolean,
-  policies: readonly Policy[],
-): number {
+/** What a source is looked for. */
+interface Wish {
+  readonly addresses: Addresses;
+  readonly target: Address;
+  readonly iface: number;
+  readonly isOfHop: (a: number) => boolean;
+  readonly policies: readonly Policy[];
+}
+
+const NOBODY_ADVERTISED = (): boolean => false;
+
+function best(wish: Wish, onIface: boolean): number {
+  const { addresses, target, iface } = wish;
   let chosen = -1;
   for (const a of addresses.ids()) {
     const address = addresses.addressOf(a);
     if (!addresses.isUsable(a) || isIp4(address) !== isIp4(target)) continue;
     if (onIface ? addresses.ifaceOf(a) !== iface : scopeOf(address) <= Scope.Link) continue;
-    if (chosen < 0 || isBetter(addresses, a, chosen, target, iface, policies)) chosen = a;
+    if (chosen < 0 || isBetter(wish, a, chosen)) chosen = a;
   }
   return chosen;
 }
 
 /** True if `a` is better than `b`, which came first. The rules' numbers are those of RFC 6724 §5. */
-function isBetter(
-  addresses: Addresses,
-  a: number,
-  b: number,
-  target: Address,
-  iface: number,
-  policies: readonly Policy[],
-): boolean {
+function isBetter(wish: Wish, a: number, b: number): boolean {
+  const { addresses, target, iface, policies } = wish;
   const source = addresses.addressOf(a);
   const other = addresses.addressOf(b);
   if (equal(source, target) !== equal(other, target)) return equal(source, target); // 1
@@ -113,6 +116,8 @@ function isBetter(
   if (isPreferred !== (addresses.stateOf(b) === AddressState.Preferred)) return isPreferred; // 3
   const isOutgoing = addresses.ifaceOf(a) === iface;
   if (isOutgoing !== (addresses.ifaceOf(b) === iface)) return isOutgoing; // 5
+  const isOfHop = wish.isOfHop(a);
+  if (isOfHop !== wish.isOfHop(b)) return isOfHop; // 5.5
   const label = policyOf(target, policies).label;
   const matches = policyOf(source, policies).label === label;
   if (matches !== (policyOf(other, policies).label === label)) return matches; // 6

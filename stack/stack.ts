@@ -27,6 +27,8 @@ import type { Slab } from '../core/slab.ts';
 import { StateReader, StateWriter } from '../core/state.ts';
 import { NEVER } from '../core/time.ts';
 import * as ethernet from '../wire/ethernet.ts';
+import * as icmp from '../wire/icmp.ts';
+import * as icmp6 from '../wire/icmp6.ts';
 import { Protocol } from '../wire/ipv4.ts';
 import { Addresses } from './addresses.ts';
 import { Autoconf } from './autoconf.ts';
@@ -54,8 +56,8 @@ import { Tcp } from './tcp/tcp.ts';
 export { type Address, format as formatAddress, parse as parseAddress } from './address.ts';
 export { AddressOrigin, AddressState } from './addresses.ts';
 export { type Config, parseConfig } from './config.ts';
-export { interfaceOptionsOf } from './configuration.ts';
 export { Errno, errnoName } from './errno.ts';
+export { interfaceOptionsOf } from './interface-options.ts';
 export type { NetworkInterface } from './interfaces.ts';
 export { ANY_IFACE, LOOPBACK_IFACE } from './ip.ts';
 export { LIMITS, type Limits } from './limits.ts';
@@ -142,7 +144,12 @@ export class Stack {
     this.ip4 = new Ip4Input(input, this.icmp);
     this.ip6 = new Ip6Input(input, this.icmp6);
     this.loopback = new Loopback(shared, this.interfaces, this.ip4, this.ip6);
-    this.tcp = new Tcp(shared, this.paths, this.output, this.limits, this.paths);
+    this.tcp = new Tcp(shared, this.paths, this.output, this.limits, this.paths, {
+      unreachable: (iface, ip, ipBytes, isIp6, code) => {
+        if (isIp6) this.icmp6.sendError(iface, ip, ipBytes, false, icmp6.Type.Unreachable, code, 0);
+        else this.icmp.sendError(iface, ip, ipBytes, false, icmp.Type.Unreachable, code, 0);
+      },
+    });
     this.sockets = new Sockets(shared, this.limits, {
       tcp: this.tcp,
       paths: this.paths,
@@ -165,6 +172,7 @@ export class Stack {
   private makeForwarder(): Forwarder {
     const { shared, interfaces, addresses, routes, output, icmp, icmp6, paths } = this;
     const redirects = new Redirects(shared, addresses, paths, output, icmp);
+    redirects.setNextHops(this.autoconf.neighbors);
     return new Forwarder({ shared, interfaces, addresses, routes, output, icmp, icmp6, redirects });
   }
 
@@ -174,6 +182,7 @@ export class Stack {
     const reports = new LinkReports(shared, addresses, protocols, icmp, icmp6, reassembly);
     output.setNextHops(autoconf.neighbors);
     paths.setNextHops(autoconf.neighbors);
+    paths.setAdvertisers(autoconf);
     this.ip4.setMembership(autoconf.multicast);
     this.ip6.setMembership(autoconf.multicast);
     icmp6.setNdp(autoconf.ndp);

@@ -7,7 +7,7 @@
 
 import { Drop } from '../core/drop.ts';
 import { sipHash } from '../core/siphash.ts';
-import type { StateReader, StateWriter } from '../core/state.ts';
+import { StateError, type StateReader, type StateWriter } from '../core/state.ts';
 import { fold } from '../wire/checksum.ts';
 import { Protocol } from '../wire/ipv4.ts';
 import * as wire from '../wire/udp.ts';
@@ -19,7 +19,7 @@ import { DatagramFlag } from './datagram-queue.ts';
 import type { Endpoints } from './endpoints.ts';
 import { EndpointFlag, Field, Kind } from './endpoints.ts';
 import { Errno } from './errno.ts';
-import type { Paths, Sender, Transport } from './ip.ts';
+import { HOP_LIMIT_DEFAULT, type Paths, type Sender, type Transport } from './ip.ts';
 import type { Memberships } from './memberships.ts';
 import { type IcmpError, Packet } from './packet.ts';
 import type { Hosts } from './port-table.ts';
@@ -28,6 +28,7 @@ import { Random } from './random.ts';
 import { Purpose } from './shared.ts';
 
 const NO_MATCH = -1;
+const INTERCEPTORS = 64; // interfaces below this number may have one
 
 /** What the message transports need of the rest of the stack. */
 export interface DatagramParts {
@@ -50,6 +51,8 @@ export class Udp implements Transport {
   private readonly flow = new Int32Array(3);
   private readonly paths: Paths;
   private readonly looped = new Packet();
+  /** Who takes what is for nobody, by interface. */
+  private readonly interceptors = new Int32Array(INTERCEPTORS).fill(NO_MATCH);
 
   constructor({ endpoints, paths, sender, hosts, memberships }: DatagramParts) {
     this.endpoints = endpoints;
@@ -74,6 +77,8 @@ export class Udp implements Transport {
 
   close(e: number): void {
     this.ports.release(e);
+    const iface = this.interceptors.indexOf(e);
+    if (iface >= 0) this.interceptors[iface] = NO_MATCH;
     this.endpoints.close(e);
   }
 
@@ -104,19 +109,33 @@ export class Udp implements Transport {
     port: number,
     iface: number,
   ): number {
+    return this.emit(e, bytes, from, count, target, port, iface, undefined, 0);
+  }
+
+  private emit(
+    e: number,
+    bytes: Uint8Array,
+    from: number,
+    count: number,
+    target: Address,
+    port: number,
+    iface: number,
+    source: Address | undefined,
+    sourcePort: number,
+  ): number {
     const { endpoints, output } = this;
     if (port <= 0 || port > 65_535) return -Errno.EINVAL;
-    const path = output.route(e, target, iface);
+    const path = output.route(e, target, iface, source);
     if (path < 0) return path;
     const total = count + wire.HEADER_BYTES;
     if (total > messageBytesMax(output.target)) return -Errno.EMSGSIZE;
-    const bound = this.ports.autobind(e);
+    const bound = source ? 0 : this.ports.autobind(e);
     if (bound < 0) return bound;
     const ready = output.begin(e, path, Protocol.Udp, total);
     if (ready < 0) return ready;
     const { view } = endpoints.shared;
     const { at } = output;
-    wire.setSrcPort(view, at, endpoints.get(e, Field.LocalPort));
+    wire.setSrcPort(view, at, source ? sourcePort : endpoints.get(e, Field.LocalPort));
     wire.setDstPort(view, at, port);
     wire.setLength(view, at, total);
     wire.setChecksum(view, at, 0);
@@ -126,6 +145,37 @@ export class Udp implements Transport {
     if (sent < 0) return sent;
     if (output.isToMany) this.loop(e, this.paths.ifaceOf(path), total, path);
     return count;
+  }
+
+  /**
+   * `e` takes unicast datagrams that come in by `iface` and are for no other socket, whatever address and port they are for:
+   * `target` and `info` of the datagram. The interface must accept any address. 0, -EINVAL, -EADDRINUSE. For gateways.
+   */
+  intercept(e: number, iface: number): number {
+    if (iface <= 0 || iface >= INTERCEPTORS) return -Errno.EINVAL;
+    if (this.interceptors[iface] !== NO_MATCH) return -Errno.EADDRINUSE;
+    this.interceptors[iface] = e;
+    return 0;
+  }
+
+  /**
+   * As `send`, from any address and port: by an interceptor only, on its interface. -EPERM for others. `from` of the bytes is
+   * their place in `bytes`.
+   */
+  sendFrom(
+    e: number,
+    bytes: Uint8Array,
+    from: number,
+    count: number,
+    source: Address,
+    sourcePort: number,
+    target: Address,
+    port: number,
+  ): number {
+    const iface = this.interceptors.indexOf(e);
+    if (iface < 0) return -Errno.EPERM;
+    if (sourcePort < 0 || sourcePort > 65_535 || isMulticast(source)) return -Errno.EINVAL;
+    return this.emit(e, bytes, from, count, target, port, iface, source, sourcePort);
   }
 
   receive(packet: Packet): Drop {
@@ -146,7 +196,7 @@ export class Udp implements Transport {
       packet,
       isBare,
     );
-    if (e === NO_MATCH) return isBare ? Drop.UdpChecksum : Drop.NoSocket;
+    if (e === NO_MATCH) return this.deliverIntercepted(packet, isBare);
     return this.deliver(e, packet, 0);
   }
 
@@ -163,12 +213,19 @@ export class Udp implements Transport {
   save(state: StateWriter): void {
     state.section('stack/udp', 1);
     this.ports.save(state);
+    state.column(this.interceptors);
   }
 
   /** After the endpoints were loaded. */
   load(state: StateReader): void {
     state.section('stack/udp', 1);
     this.ports.load(state);
+    state.into(this.interceptors);
+    for (const e of this.interceptors) {
+      if (e === NO_MATCH || (e >= 0 && e < this.endpoints.end && this.endpoints.get(e, Field.Kind) === Kind.Udp))
+        continue;
+      throw new StateError(`endpoint ${e} intercepts`);
+    }
   }
 
   /** IP_MULTICAST_LOOP: what is sent to a group or broadcast comes to the sockets of this host, too. RFC 1112 §6.1. */
@@ -186,7 +243,8 @@ export class Udp implements Transport {
     assign(looped.target, target);
     looped.at = output.at;
     looped.bytes = bytes;
-    looped.hopLimit = output.hops();
+    const hops = output.hops();
+    looped.hopLimit = hops < 0 ? HOP_LIMIT_DEFAULT : hops;
     looped.trafficClass = endpoints.get(e, isIp6 ? Field.Class6 : Field.Class4);
     looped.isChecksumKnown = true;
     this.deliverAll(looped, false);
@@ -198,6 +256,18 @@ export class Udp implements Transport {
     // RFC 768: the length says where the datagram ends, which may be before the packet does.
     const payload = wire.length(view, at) - wire.HEADER_BYTES;
     return this.input.deliver(e, packet, wire.srcPort(view, at), flags, 0, 0, at + wire.HEADER_BYTES, payload);
+  }
+
+  /** Nobody is bound to what the packet is for: is there an interceptor? */
+  private deliverIntercepted(packet: Packet, isBare: boolean): Drop {
+    const { view } = this.endpoints.shared;
+    const { at, iface } = packet;
+    const e = iface < INTERCEPTORS ? this.interceptors[iface]! : NO_MATCH;
+    const isTaken = e !== NO_MATCH && this.endpoints.takesFamily(e, packet.isIp6);
+    if (!isTaken || isBare) return isBare ? Drop.UdpChecksum : Drop.NoSocket;
+    const payload = wire.length(view, at) - wire.HEADER_BYTES;
+    const from = at + wire.HEADER_BYTES;
+    return this.input.deliver(e, packet, wire.srcPort(view, at), 0, 0, 0, from, payload, wire.dstPort(view, at));
   }
 
   /** RFC 1122 §4.1.3.5 and RFC 3376 §4.2.1: a copy to every socket that fits and wants the group. */

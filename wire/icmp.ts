@@ -22,6 +22,8 @@ export const Type = {
   EchoRequest: 8,
   TimeExceeded: 11,
   ParameterProblem: 12,
+  Timestamp: 13,
+  TimestampReply: 14,
 } as const;
 
 /** Codes of `Type.Unreachable`, RFC 1122 §3.2.2.1 and RFC 1812 §5.2.7.1. */

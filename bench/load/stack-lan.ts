@@ -30,6 +30,8 @@ export const lanAddress = (number: number, isIp6: boolean): string =>
 /** A switch with stacks on it, driven by `turn`. */
 export class StackLan implements StackHost {
   readonly slab: Slab;
+  /** Turns in which somebody was ready, or something was due. */
+  busyTurns = 0;
   private readonly breath: Breath;
   private readonly network = new Network('lan', new Switch({ portsMax: PORTS_MAX }), { portsMax: PORTS_MAX });
   private readonly options: LanOptions;
@@ -115,7 +117,9 @@ export class StackLan implements StackHost {
     const wasBusy = ready.length > 0;
     ready.length = 0;
     this.spare = ready;
-    if (this.firstUs <= clockUs) this.expire();
+    const isDue = this.firstUs <= clockUs;
+    if (isDue) this.expire();
+    if (wasBusy || isDue) this.busyTurns++;
     return wasBusy;
   }
 

@@ -150,14 +150,22 @@ export class Acknowledgments {
     }
   }
 
-  /** RFC 6298 §3 (Karn), RFC 7323 §4.1: retransmitted segments are timed by the echo of their timestamp only. */
+  /**
+   * RFC 6298 §3 (Karn), RFC 7323 §4.1: what was sent once is timed, and what was retransmitted by the echo of its timestamp.
+   * An ACK of both answers the retransmission: what was sent once before it waited for that, behind the gap. With a DSACK
+   * the echo is the original's, whose ACK got lost, and the copy's own time counts.
+   */
   private takeRtt(c: number, bytes: number): void {
     const { table, delivery } = this;
+    const { nowUs, resentAtUs } = delivery;
     table.lastRttUs[c] = delivery.newestRttUs;
-    if (delivery.firstRttUs > 0) sampleRtt(table, c, delivery.firstRttUs);
-    else if (bytes > 0 && delivery.hasTimestamp && delivery.tsecrUs <= delivery.nowUs) {
-      sampleRtt(table, c, delivery.nowUs - delivery.tsecrUs);
+    const isCopy = delivery.dsackBytes > 0 && resentAtUs > 0;
+    let rttUs = delivery.firstRttUs;
+    if (bytes > 0 && isCopy) rttUs = nowUs - resentAtUs >= table.minRttUs[c]! ? nowUs - resentAtUs : 0;
+    else if (bytes > 0 && delivery.hasTimestamp && delivery.tsecrUs <= nowUs && (resentAtUs > 0 || rttUs === 0)) {
+      rttUs = nowUs - delivery.tsecrUs;
     }
+    if (rttUs > 0) sampleRtt(table, c, rttUs);
   }
 
   private undoIfSpurious(c: number, bytes: number, isDuplicate: boolean, unsent: number): number {
@@ -181,8 +189,10 @@ export class Acknowledgments {
       if (delivery.isSacked || table.phase[c] === Phase.Recovery) this.board.markBySacks(c);
       return 0;
     }
-    // RFC 6582 §3.2 step 2, and step 3 on a partial acknowledgment.
-    if (isThird || (bytes > 0 && table.phase[c] === Phase.Recovery)) this.board.markHeadLost(c);
+    // RFC 6582 §3.2 step 2, and step 3 on a partial acknowledgment, which PRR does not hold back.
+    const isPartial = bytes > 0 && table.phase[c] === Phase.Recovery;
+    if (isThird || isPartial) this.board.markHeadLost(c);
+    if (isPartial) table.set(c, Mark.HeadDue);
     return 0;
   }
 

@@ -68,8 +68,8 @@ export function close(core: Core, c: number): void {
     core.finish(c, 0);
     return;
   }
-  // RFC 9293 §3.6.1 (MUST-38 and before): data that nobody reads is lost, and a reset says so. So does a linger time of 0.
-  if (core.available(c) > 0 || col.lingerUs[c] === 0 || core.orphans >= orphansMax(core)) {
+  // RFC 9293 §3.6.1 (SHLD-3): data that nobody reads is lost, and a reset says so. So does a linger time of 0.
+  if (core.available(c) > 0 || col.lingerUs[c] === 0 || core.has(c, Is.Withheld) || core.orphans >= orphansMax(core)) {
     abortNow(core, c, 0);
     return;
   }
@@ -86,6 +86,8 @@ function closeListener(core: Core, l: number): void {
     if (core.has(c, Is.Used) && core.col.listener[c] === l) abortNow(core, c, 0);
   }
   core.col.listener[l] = END;
+  const i = core.interceptors.indexOf(l);
+  if (i >= 0) core.interceptors[i] = END;
 }
 
 /** ABORT: a reset where one is due, all queues flushed. The user has the connection no more. */

@@ -59,12 +59,12 @@ export const TcpOption = {
   ReusePort: 11,
   Congestion: 12, // 0 newreno, 1 cubic
   MaxSegment: 13, // what we announce and send at most; 0: by the path
-  QuickAck: 14,
+  QuickAck: 14, // 1: the next 16 segments are acknowledged at once, as at the start; it is off by itself after them
   FastOpen: 15, // listener: the most half-open connections that carry data; client: 1 to use cookies
   TrafficClass: 16, // DSCP; its ECN bits are TCP's
   HopLimit: 17,
   V6Only: 18,
-  DeferAccept: 19,
+  DeferAccept: 19, // a connection is accepted when data came, or after 30 s
   InitialWindow: 20, // segments; 0: RFC 6928
   Ecn: 21,
   SynCount: 22,
@@ -73,6 +73,8 @@ export const TcpOption = {
   Timestamps: 25,
   Sack: 26,
   WindowScale: 27,
+  Rack: 28, // losses by RACK-TLP (RFC 8985), else by RFC 6675
+  UserTimeoutOption: 29, // RFC 5482: SYNs say our user timeout, and the peer's is taken where the user set none
 } as const;
 export type TcpOption = (typeof TcpOption)[keyof typeof TcpOption];
 
@@ -94,8 +96,17 @@ export const KEEP_INTERVAL_US = 75 * US_PER_S;
 export const KEEP_COUNT = 9;
 /** RFC 9293 §3.8.6.3: less than 500 ms. */
 export const DELAYED_ACK_US = 40 * US_PER_MS;
+/** A connection without data is accepted after so long, though its listener waits for data: its peer may wait for ours. */
+export const DEFER_ACCEPT_US = 30 * US_PER_S;
+/** RFC 5482 §3.1, L_LIMIT and U_LIMIT: what a peer may make our timeout. */
+export const USER_TIMEOUT_S_MIN = 100;
+export const USER_TIMEOUT_S_MAX = 3600;
 /** Segments at the start that are acknowledged at once, so that slow start is not slowed. */
 export const QUICK_ACKS = 16;
+/** Shorter segments are no full ones, whatever the peer's habit. */
+export const FULL_SEGMENT_BYTES_MIN = 536;
+/** Who sent nothing for so long is not about to answer, so that an ACK has nothing to wait for. */
+export const ANSWER_US = 1 * US_PER_S;
 /** RFC 9293 §3.8.6.2.1: the sender's override timeout, 0.1 … 1 s. */
 export const OVERRIDE_US = 200 * US_PER_MS;
 

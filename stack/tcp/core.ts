@@ -11,6 +11,7 @@ import { unqueue } from './accept-queue.ts';
 import { Ready, State } from './constants.ts';
 import { Demux } from './demux.ts';
 import { FastOpenKeys } from './fast-open.ts';
+import type { RefusalSink } from './intercept.ts';
 import { Isn } from './isn.ts';
 import { Options } from './options.ts';
 import { Recovery } from './recovery.ts';
@@ -33,6 +34,9 @@ export interface MtuSink {
 /** A connection's timers. */
 export const Timer = { Send: 0, Ack: 1, Slow: 2, User: 3 } as const;
 const TIMERS = 4;
+
+/** Interfaces below this number may have an interceptor. */
+export const INTERCEPTORS = 64;
 
 const STATES = Object.values(State);
 
@@ -60,6 +64,7 @@ export class Core {
   readonly sender: Sender;
   readonly limits: Limits;
   readonly mtuSink: MtuSink | undefined;
+  readonly refusals: RefusalSink | undefined;
   readonly table: Table;
   /** The table's columns, which growth replaces. */
   col: Columns;
@@ -78,11 +83,12 @@ export class Core {
   dirtyLast = END;
   eventFirst = END;
   eventLast = END;
+  /** The interceptor of each interface, or END. */
+  readonly interceptors = new Int32Array(INTERCEPTORS).fill(END);
+  /** Whose rings are empty and kept all the same, see ring.ts. */
+  readonly resting = { send: NO_CONNECTION, receive: NO_CONNECTION };
   halfOpen = 0;
   orphans = 0;
-  // RFC 5961 §7: challenge ACKs of the whole stack in this second.
-  challenges = 0;
-  challengeUs = 0;
   /** When a SYN cookie was sent last, 0: never; and what the one that came back hid in its timestamp. */
   cookieUs = 0;
   cookieOptions = 0;
@@ -90,13 +96,14 @@ export class Core {
   readonly local: Address = new Int32Array(ADDRESS_WORDS);
   readonly remote: Address = new Int32Array(ADDRESS_WORDS);
 
-  constructor(shared: Shared, paths: Paths, sender: Sender, limits: Limits, mtuSink: MtuSink | undefined) {
+  constructor(shared: Shared, paths: Paths, sender: Sender, limits: Limits, mtuSink?: MtuSink, refusals?: RefusalSink) {
     this.shared = shared;
     this.slab = shared.slab;
     this.paths = paths;
     this.sender = sender;
     this.limits = limits;
     this.mtuSink = mtuSink;
+    this.refusals = refusals;
     this.table = new Table({ connectionsMax: limits.connectionsMax });
     this.col = this.table.col;
     this.recovery = new Recovery(shared, { segmentsMax: SEGMENTS_MAX });

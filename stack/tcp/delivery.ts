@@ -26,6 +26,8 @@ export class Delivery {
   /** The same of the one sent last, which waited least for the ACK. */
   newestRttUs = 0;
   newestAtUs = 0;
+  /** When the latest retransmission that this ACK covers was sent, 0: it covers none. */
+  resentAtUs = 0;
   /** `rackFack` before this ACK: within one ACK nothing is reordered. */
   fack = 0;
   hasFack = false;
@@ -43,6 +45,7 @@ export class Delivery {
     this.firstRttUs = 0;
     this.newestRttUs = 0;
     this.newestAtUs = -1;
+    this.resentAtUs = 0;
     this.dsackBytes = 0;
     this.dsackEnd = 0;
   }

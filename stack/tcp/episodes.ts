@@ -35,7 +35,8 @@ export class Episodes {
     this.recoveries++;
     if (table.phase[c] === Phase.Open) {
       this.remember(c);
-      reduceThreshold(table, c, out);
+      // RFC 5681 §3.2 step 2: what limited transmit sent beyond the window is not counted.
+      reduceThreshold(table, c, Math.min(out, Math.max(table.cwnd[c]!, table.mss[c]!)));
     } else {
       table.unset(c, Mark.Undoable); // it was reduced in this window already, for another reason
     }

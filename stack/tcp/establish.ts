@@ -1,14 +1,15 @@
 // The handshake is over: sizes, recovery and timers of a connection that carries data.
 
+import { US_PER_S } from '../../core/time.ts';
 import { HEADER_BYTES } from '../../wire/tcp.ts';
 import { isIp4 } from '../address.ts';
 import { enqueue } from './accept-queue.ts';
-import { QUICK_ACKS, State } from './constants.ts';
+import { DEFER_ACCEPT_US, QUICK_ACKS, State, USER_TIMEOUT_S_MAX, USER_TIMEOUT_S_MIN } from './constants.ts';
 import { type Core, Timer } from './core.ts';
 import { TIMESTAMPS_BYTES } from './options.ts';
-import { Is, Opt } from './table.ts';
+import { END, Is, Opt } from './table.ts';
 import { defaultMss, ipHeaderBytes } from './transmit.ts';
-import { scaleFor } from './window.ts';
+import { shiftOf } from './window.ts';
 
 const MSS_MIN = 88; // ours: nobody makes us send a header for every few bytes
 
@@ -31,15 +32,14 @@ export function setMss(core: Core, c: number, path: number): void {
 /** Prepares what a SYN of `c` offers. */
 export function prepareSyn(core: Core, c: number): void {
   const { col } = core;
-  // The buffer may be made larger later, but the shift is said once (RFC 7323 §2.2).
-  const bytes = Math.max(col.rcvMax[c]!, core.limits.receiveBufferBytesMax);
-  col.rcvWs[c] = core.opted(c, Opt.Scaling) ? scaleFor(bytes) : 0;
+  col.rcvWs[c] = core.opted(c, Opt.Scaling) ? shiftOf(core, c) : 0;
 }
 
 /** What the options of the peer's SYN, which is in hand, mean for `c` (RFC 7323 §1.3: both sides must have offered). */
 export function takeSynOptions(core: Core, c: number): void {
   const { col, options } = core;
   col.peerMss[c] = options.mss;
+  takeUserTimeout(core, c);
   if (options.hasTimestamps && core.opted(c, Opt.Timestamps)) {
     core.set(c, Is.Timestamps);
     col.tsRecent[c] = options.tsVal;
@@ -50,6 +50,14 @@ export function takeSynOptions(core: Core, c: number): void {
     core.set(c, Is.Scaling);
     col.sndWs[c] = options.scale;
   } else col.rcvWs[c] = 0;
+}
+
+/** RFC 5482 §3.1: the peer's timeout, within limits, unless our user has one of his own (CHANGEABLE is false then). */
+function takeUserTimeout(core: Core, c: number): void {
+  const { col, options } = core;
+  if (options.userTimeoutS === 0 || col.userTimeoutUs[c]! > 0 || !core.opted(c, Opt.UserTimeout)) return;
+  const seconds = Math.min(USER_TIMEOUT_S_MAX, Math.max(USER_TIMEOUT_S_MIN, options.userTimeoutS));
+  col.userTimeoutUs[c] = seconds * US_PER_S;
 }
 
 /** Enters ESTABLISHED. The windows are the caller's to set. */
@@ -65,6 +73,7 @@ export function establish(core: Core, c: number): void {
     ecn: core.has(c, Is.Ecn),
     algorithm: col.congestion[c]!,
     initialWindow: col.initialWindow[c]!,
+    rack: core.opted(c, Opt.Rack),
   });
   if (col.synCount[c]! > 0) recovery.synTimedOut(c);
   else if (col.synSentUs[c]! > 0) recovery.sample(c, nowUs - col.synSentUs[c]!);
@@ -78,8 +87,13 @@ export function establish(core: Core, c: number): void {
   armKeepAlive(core, c);
   core.touch(c);
   if (core.has(c, Is.Passive) && !core.opted(c, Opt.DeferAccept)) enqueue(core, c);
+  if (isDeferred(core, c)) core.setTimer(c, Timer.Slow, nowUs + DEFER_ACCEPT_US);
   core.tell(c);
 }
+
+/** True if the listener's user is not told of `c` yet, as it has no data. */
+export const isDeferred = (core: Core, c: number): boolean =>
+  core.opted(c, Opt.DeferAccept) && core.col.listener[c] !== END && !core.has(c, Is.Queued);
 
 /** RFC 9293 §3.8.4: off by default, and only while nothing else would tell that the peer is gone. */
 export function armKeepAlive(core: Core, c: number): void {

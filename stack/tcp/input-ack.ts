@@ -1,10 +1,12 @@
 // RFC 9293 §3.10.7.4, fifth: the ACK field, of a connection that is synchronized; the send window; the retransmission queue.
 
+import { NONE } from '../../core/slab.ts';
 import { US_PER_MS } from '../../core/time.ts';
 import { Flag } from '../../wire/tcp.ts';
+import { tuneSend } from './autotune.ts';
 import { type Core, Timer } from './core.ts';
 import { AckFlag } from './recovery.ts';
-import { freeSendRing } from './ring.ts';
+import { restSendRing } from './ring.ts';
 import { after, before } from './sequence.ts';
 import { Is } from './table.ts';
 
@@ -40,11 +42,12 @@ export function takeAck(core: Core, c: number): void {
   const sentUs = echoUs(core, c);
   if (sentUs >= 0) flags |= AckFlag.HasTimestamp;
   fillSacks(core, c);
-  recovery.unsentBytes = Math.max(
-    0,
-    Math.min(col.sndEnd[c]! - col.sndNxt[c]!, una + col.sndWnd[c]! - col.sndNxt[c]!) | 0,
-  );
-  if (advances) col.sndUna[c] = ack;
+  const unsent = (col.sndEnd[c]! - col.sndNxt[c]!) | 0;
+  recovery.unsentBytes = Math.max(0, Math.min(unsent, (una + col.sndWnd[c]! - col.sndNxt[c]!) | 0));
+  if (advances) {
+    if (((ack - una) | 0) >= col.mss[c]!) col.provenMtu[c] = col.pathMtu[c]!;
+    col.sndUna[c] = ack;
+  }
   recovery.acked(c, advances ? ack : una, flags, Math.max(0, sentUs));
   if (advances) advanced(core, c);
   core.touch(c);
@@ -81,8 +84,26 @@ function fillSacks(core: Core, c: number): void {
   const { options, recovery } = core;
   recovery.sackCount = 0;
   if (options.sackCount === 0 || !core.has(c, Is.Sack)) return;
-  for (let i = 0; i < 2 * options.sackCount; i++) recovery.sacks[i] = options.sacks[i]!;
-  recovery.sackCount = options.sackCount;
+  const oldest = oldestSent(core, c);
+  let n = 0;
+  for (let i = 0; i < 2 * options.sackCount; i += 2) {
+    const start = options.sacks[i]!;
+    const end = options.sacks[i + 1]!;
+    if (!before(start, end) || before(start, oldest) || after(end, core.col.sndNxt[c]!)) continue;
+    recovery.sacks[n++] = start;
+    recovery.sacks[n++] = end;
+  }
+  recovery.sackCount = n >> 1;
+}
+
+/** What a duplicate may still be of: a window before SND.UNA, but never before the first byte. A DSACK for less is forged. */
+function oldestSent(core: Core, c: number): number {
+  const { col } = core;
+  const una = col.sndUna[c]!;
+  const first = (col.iss[c]! + 1) | 0;
+  const sent = (una - first) | 0;
+  const window = col.sndMaxWnd[c]!;
+  return sent >= 0 && sent < window ? first : (una - window) | 0;
 }
 
 /** Data, or the FIN, was acknowledged. */
@@ -91,9 +112,11 @@ function advanced(core: Core, c: number): void {
   col.progressUs[c] = core.shared.nowUs;
   core.set(c, Is.Progress);
   if (core.has(c, Is.Small) && !after(col.sndSmall[c]!, col.sndUna[c]!)) core.unset(c, Is.Small);
-  if (core.queued(c) === 0) freeSendRing(core, c);
+  if (core.queued(c) === 0 && col.sndAt[c] !== NONE) restSendRing(core, c);
   if (col.userTimeoutUs[c]! > 0 && col.sndUna[c] === col.sndNxt[c]) core.cancelTimer(c, Timer.User);
-  if (!core.has(c, Is.WantsSpace) || !core.canWrite(c)) return;
+  if (!core.has(c, Is.WantsSpace)) return;
+  tuneSend(core, c);
+  if (!core.canWrite(c)) return;
   core.unset(c, Is.WantsSpace);
   core.tell(c);
 }

@@ -9,12 +9,13 @@ import { type Core, Timer } from './core.ts';
 import { scopeOf } from './demux.ts';
 import { prepareSyn, takeSynOptions } from './establish.ts';
 import { receiveSynchronized } from './input-synchronized.ts';
+import { withhold } from './intercept.ts';
 import { growReceiveRing, storeInRing } from './ring.ts';
 import { after } from './sequence.ts';
 import { cookieOf, sendCookie } from './syn-cookie.ts';
 import { Is, NO_CONNECTION, setAddress } from './table.ts';
 import { emitSyn, sendReset } from './transmit.ts';
-import { scaleFor } from './window.ts';
+import { shiftOf } from './window.ts';
 
 /** Takes the segment in hand for listener `l`. `issFloor` is what our initial number must be after, if `hasFloor` (RFC 9293 §3.10.7.4, TIME-WAIT). */
 export function receiveListen(core: Core, l: number, hasFloor: boolean, issFloor: number): Drop {
@@ -55,6 +56,11 @@ function startAt(core: Core, c: number, iss: number): void {
   col.sndUna[c] = iss;
   col.sndNxt[c] = (iss + 1) | 0;
   col.sndEnd[c] = (iss + 1) | 0;
+}
+
+/** Takes the SYN in hand for interceptor `l`, as nobody listens. */
+export function receiveIntercepted(core: Core, l: number, hasFloor: boolean, issFloor: number): Drop {
+  return withhold(core, l, hasFloor, issFloor, makeChild);
 }
 
 /** A connection of listener `l` by the packet in hand, with everything that its SYN says; NO_CONNECTION if the table is full. */
@@ -164,7 +170,7 @@ function takeCookie(core: Core, l: number): Drop {
   startAt(core, c, (segment.ack - 1) | 0);
   setReceive(core, c, (segment.seq - 1) | 0);
   col.ourMss[c] = mss;
-  if (options.scale >= 0) col.rcvWs[c] = scaleFor(Math.max(col.rcvMax[c]!, core.limits.receiveBufferBytesMax));
+  if (options.scale >= 0) col.rcvWs[c] = shiftOf(core, c);
   if (hasTimestamps && (hidden & 32) !== 0) core.set(c, Is.Ecn);
   col.rcvAdv[c] = (col.rcvNxt[c]! + Math.min(65535, col.rcvMax[c]!)) | 0;
   col.sndMaxWnd[c] = segment.window << col.sndWs[c]!;

@@ -13,6 +13,7 @@ import { establish } from './establish.ts';
 import { noteDuplicate } from './gaps.ts';
 import { isAckAcceptable, isFinAcked, takeAck } from './input-ack.ts';
 import { stateAfterFin, takeText } from './input-text.ts';
+import { receiveWithheld } from './intercept.ts';
 import { after, before, earlier } from './sequence.ts';
 import { END, Is, Opt } from './table.ts';
 import { sendAck, sendReset } from './transmit.ts';
@@ -24,6 +25,7 @@ const PAWS_US_MAX = 24 * 86_400 * US_PER_S;
 /** Takes the segment in hand, which is for `c`. */
 export function receiveSynchronized(core: Core, c: number): Drop {
   const { col, segment } = core;
+  if (core.has(c, Is.Withheld)) return receiveWithheld(core, c);
   const isReset = (segment.flags & Flag.Rst) !== 0;
   trimOwnSyn(core, c);
   if (!isReset && !passesPaws(core, c)) return Drop.TcpPaws;
@@ -33,7 +35,6 @@ export function receiveSynchronized(core: Core, c: number): Drop {
     if (!isReset) answerUnacceptable(core, c);
     return Drop.TcpSequence;
   }
-  noteTimestamp(core, c);
   // Second: RST. Third, security, is not spoken.
   if (isReset) return takeReset(core, c);
   // Fourth: SYN.
@@ -50,6 +51,8 @@ export function receiveSynchronized(core: Core, c: number): Drop {
     challenge(core, c);
     return Drop.TcpAck;
   }
+  // Deviates from RFC 7323 §5.3 R3, which is earlier: what RFC 5961 §5 discards leaves no trace.
+  noteTimestamp(core, c);
   takeAck(core, c);
   if (!afterAck(core, c)) return Drop.None;
   // Sixth: URG. Deviates from RFC 9293 §3.8.5: urgent data is data like any other, as RFC 6093 advises users to have it.
@@ -65,7 +68,7 @@ export function takeRest(core: Core, c: number): Drop {
   // In the other states the peer's FIN was taken, so nothing new can come.
   if (state === State.Established || state === State.FinWait1 || state === State.FinWait2) {
     if (hasText && isUnwanted(core, c)) {
-      // RFC 9293 §3.6.1 (MUST-38): nobody will ever read this, and the peer is to know.
+      // RFC 9293 §3.6.1 (SHLD-3): nobody will ever read this, and the peer is to know.
       sendReset(core);
       core.finish(c, Errno.ECONNRESET);
       return Drop.TcpReset;
@@ -119,7 +122,7 @@ function passesPaws(core: Core, c: number): boolean {
 /** RFC 7323 §4.3 (2): TS.Recent follows segments that span Last.ACK.sent; after 24 days any. */
 export function noteTimestamp(core: Core, c: number): void {
   const { col, options, segment, shared } = core;
-  if (!options.hasTimestamps || !core.has(c, Is.Timestamps) || (segment.flags & Flag.Rst) !== 0) return;
+  if (!options.hasTimestamps || !core.has(c, Is.Timestamps)) return;
   if (after(segment.seq, col.lastAck[c]!)) return;
   const isOld = ((options.tsVal - col.tsRecent[c]!) | 0) < 0;
   if (isOld && shared.nowUs - col.tsRecentUs[c]! <= PAWS_US_MAX) return;
@@ -167,10 +170,16 @@ function takeReset(core: Core, c: number): Drop {
     return Drop.TcpReset;
   }
   const state = col.state[c]!;
-  if (state === State.SynReceived) core.finish(c, core.has(c, Is.Passive) ? 0 : Errno.ECONNREFUSED);
+  if (state === State.SynReceived) core.finish(c, passiveError(core, c, Errno.ECONNRESET, Errno.ECONNREFUSED));
   else if (state === State.Closing || state === State.LastAck) core.finish(c, 0);
   else core.finish(c, Errno.ECONNRESET);
   return Drop.None;
+}
+
+/** The error of an opening that failed: a passive one has none unless somebody has it already. */
+function passiveError(core: Core, c: number, passive: number, active: number): number {
+  if (!core.has(c, Is.Passive)) return active;
+  return core.has(c, Is.Owned) ? passive : 0;
 }
 
 /** RFC 9293 §3.10.7.4, fourth: back to LISTEN from SYN-RECEIVED; else RFC 5961 §4.2, a challenge whatever its number. */

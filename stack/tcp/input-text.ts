@@ -3,24 +3,27 @@
 import { Drop } from '../../core/drop.ts';
 import { Flag } from '../../wire/tcp.ts';
 import { enqueue } from './accept-queue.ts';
-import { DELAYED_ACK_US, State } from './constants.ts';
+import { ANSWER_US, DELAYED_ACK_US, FULL_SEGMENT_BYTES_MIN, QUICK_ACKS, State } from './constants.ts';
 import { type Core, Timer } from './core.ts';
 import { addGap, closeGaps, lastGapEnd, noteDuplicate } from './gaps.ts';
-import { growReceiveRing, storeInRing } from './ring.ts';
+import { growReceiveRing, powerOfTwo, storeInRing } from './ring.ts';
 import { after, earlier } from './sequence.ts';
 import { Is, Opt } from './table.ts';
 import { sendAck } from './transmit.ts';
 import { receiveWindow } from './window.ts';
 
 const CE = 3; // RFC 3168 §5
-const FULL_SEGMENT_BYTES_MIN = 536; // shorter ones are no full segments, whatever the peer's habit
 
 /** Takes text and FIN of the segment in hand, whose sequence numbers are acceptable. */
 export function takeText(core: Core, c: number): Drop {
   const { col, segment } = core;
   let { seq, dataBytes: bytes, dataAt: at } = segment;
   let hasFin = (segment.flags & Flag.Fin) !== 0;
-  if (bytes > 0) noteCongestion(core, c);
+  if (bytes > 0) {
+    // What is owed for earlier segments would have gone at the next poll, with the window that the user makes by reading.
+    if (core.has(c, Is.AckDue) && isMuchOwed(core, c)) sendAck(core, c);
+    noteCongestion(core, c);
+  }
 
   // Trim what came before …
   const old = (col.rcvNxt[c]! - seq) | 0;
@@ -64,8 +67,7 @@ function limit(core: Core, c: number): number {
   const { col } = core;
   const window = (col.rcvNxt[c]! + receiveWindow(core, c)) | 0;
   if (core.has(c, Is.ReadShut)) return window;
-  const ring = 2 ** (32 - Math.clz32(Math.max(1, col.rcvMax[c]! - 1)));
-  return earlier(window, (col.rcvRead[c]! + ring) | 0);
+  return earlier(window, (col.rcvRead[c]! + powerOfTwo(col.rcvMax[c]!)) | 0);
 }
 
 /** Stores text that begins at or after RCV.NXT. */
@@ -113,18 +115,35 @@ function takeFin(core: Core, c: number): void {
 
 /**
  * RFC 9293 §3.8.6.3, RFC 5681 §4.2: at once for what is out of order or fills a gap, for every second full segment, and at
- * the start; else within `DELAYED_ACK_US`, so that it may go with data or a window update.
+ * the start; also for a quarter of the buffer, without which a small one stands still, and for a short segment, which ends
+ * what the peer has to send, unless our user is about to answer. Else within `DELAYED_ACK_US`, so that it may go with data.
  */
 function acknowledge(core: Core, c: number, isOutOfOrder: boolean, hasText: boolean): void {
   const { col } = core;
   if (!hasText) return;
-  const full = Math.max(col.rcvSegment[c]!, Math.min(FULL_SEGMENT_BYTES_MIN, col.ourMss[c]!));
-  const owed = (col.rcvNxt[c]! - col.lastAck[c]!) | 0;
-  const isQuick = col.quickAcks[c]! > 0 || core.opted(c, Opt.QuickAck);
+  const isMuch = isMuchOwed(core, c);
+  // The peer's window is small after a loss, as at the start.
+  if (isOutOfOrder) col.quickAcks[c] = QUICK_ACKS;
+  const isQuick = col.quickAcks[c]! > 0;
   if (col.quickAcks[c]! > 0) col.quickAcks[c] = col.quickAcks[c]! - 1;
-  if (isOutOfOrder || core.has(c, Is.AckDue) || owed >= 2 * full) sendAck(core, c);
+  if (isOutOfOrder || (core.has(c, Is.AckDue) && !isMuch)) sendAck(core, c);
+  else if (isMuch || isLastForNow(core, c)) core.ackSoon(c);
   else if (isQuick) core.ackSoon(c);
   else if (!core.isTimerSet(c, Timer.Ack)) core.setTimer(c, Timer.Ack, core.shared.nowUs + DELAYED_ACK_US);
+}
+
+/** Two full segments, or a quarter of the buffer. */
+function isMuchOwed(core: Core, c: number): boolean {
+  const { col } = core;
+  const full = Math.max(col.rcvSegment[c]!, Math.min(FULL_SEGMENT_BYTES_MIN, col.ourMss[c]!));
+  return ((col.rcvNxt[c]! - col.lastAck[c]!) | 0) >= Math.min(2 * full, col.rcvMax[c]! >> 2);
+}
+
+/** True if the segment in hand is shorter than the peer's full ones, and our user sent nothing lately. */
+function isLastForNow(core: Core, c: number): boolean {
+  const { col, segment, shared, recovery } = core;
+  const isShort = col.rcvSegment[c]! >= FULL_SEGMENT_BYTES_MIN && segment.dataBytes < col.rcvSegment[c]!;
+  return isShort && shared.nowUs - recovery.sentAtUs(c) >= ANSWER_US;
 }
 
 /** The state after the peer's FIN was taken; true if the connection is to enter TIME-WAIT. */

@@ -9,10 +9,11 @@ import type { Packet } from '../packet.ts';
 import { State } from './constants.ts';
 import type { Core } from './core.ts';
 import { takeAck } from './input-ack.ts';
-import { receiveListen } from './input-listen.ts';
+import { receiveIntercepted, receiveListen } from './input-listen.ts';
 import { receiveSynSent } from './input-syn-sent.ts';
 import { noteTimestamp, receiveSynchronized, takeRest } from './input-synchronized.ts';
 import { REOPEN, receiveTimeWait } from './input-time-wait.ts';
+import { interceptorOf } from './intercept.ts';
 import { after, before } from './sequence.ts';
 import { END, Is, NO_CONNECTION } from './table.ts';
 import { sendReset } from './transmit.ts';
@@ -32,7 +33,15 @@ export function receivePacket(core: Core, packet: Packet): Drop {
   }
   const l = listenerOf(core, packet);
   if (l !== NO_CONNECTION) return receiveListen(core, l, false, 0);
-  return receiveClosed(core);
+  return receiveUnheard(core, packet, false, 0);
+}
+
+/** Nobody listens: a SYN may be intercepted, everything else is for CLOSED. */
+function receiveUnheard(core: Core, packet: Packet, hasFloor: boolean, floor: number): Drop {
+  const { Syn, Ack, Rst, Fin } = wire.Flag;
+  const i = interceptorOf(core, packet.iface);
+  const isSyn = (core.segment.flags & (Syn | Ack | Rst | Fin)) === Syn;
+  return i !== NO_CONNECTION && isSyn ? receiveIntercepted(core, i, hasFloor, floor) : receiveClosed(core);
 }
 
 /** RFC 9293 §3.10.7.1: CLOSED. A reset is never answered. */
@@ -52,7 +61,7 @@ function reopen(core: Core, packet: Packet, w: number): Drop {
   const l = listenerOf(core, packet);
   const floor = core.timeWait.col.sndNxt[w]!;
   core.timeWait.remove(w);
-  return l === NO_CONNECTION ? receiveClosed(core) : receiveListen(core, l, true, floor);
+  return l === NO_CONNECTION ? receiveUnheard(core, packet, true, floor) : receiveListen(core, l, true, floor);
 }
 
 function receiveFor(core: Core, c: number): Drop {

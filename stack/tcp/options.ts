@@ -6,6 +6,8 @@ import { Option } from '../../wire/tcp.ts';
 
 /** RFC 7413 §4.1.1. */
 export const FAST_OPEN_KIND = 34;
+/** RFC 5482 §3. */
+export const USER_TIMEOUT_KIND = 28;
 /** RFC 7323 §2.3: a larger shift is taken as this. */
 export const SCALE_MAX = 14;
 /** Bytes that timestamps take, padded. */
@@ -31,6 +33,8 @@ export class Options {
   /** RFC 7413: bytes of the cookie, 0 for a request, -1 if there is none; and where it is. */
   cookieBytes = -1;
   cookieAt = 0;
+  /** RFC 5482: the peer's user timeout in seconds, 0 if it says none. */
+  userTimeoutS = 0;
 
   /** Reads the options of the header at `at`, which passed `wire.check`. Those of a wrong length count as not there. */
   read(view: DataView, at: number): void {
@@ -56,6 +60,7 @@ export class Options {
     this.hasTimestamps = false;
     this.sackCount = 0;
     this.cookieBytes = -1;
+    this.userTimeoutS = 0;
   }
 
   private take(view: DataView, p: number, kind: number, bytes: number): void {
@@ -67,12 +72,18 @@ export class Options {
       this.tsVal = view.getInt32(p + 2);
       this.tsEcr = view.getInt32(p + 6);
     } else if (kind === Option.Sack && bytes >= 10 && (bytes - 2) % 8 === 0) this.takeSacks(view, p, bytes);
+    else if (kind === USER_TIMEOUT_KIND && bytes === 4) this.takeUserTimeout(u16(view, p + 2));
     else if (kind === FAST_OPEN_KIND) this.takeCookie(p, bytes);
   }
 
   private takeSacks(view: DataView, p: number, bytes: number): void {
     this.sackCount = (bytes - 2) / 8;
     for (let i = 0; i < 2 * this.sackCount; i++) this.sacks[i] = view.getInt32(p + 2 + 4 * i);
+  }
+
+  /** RFC 5482 §3: the first bit says that it is minutes. */
+  private takeUserTimeout(word: number): void {
+    this.userTimeoutS = (word & 0x7fff) * (word >>> 15 === 1 ? 60 : 1);
   }
 
   /** RFC 7413 §4.1.1: a cookie of another length is none. */
@@ -115,6 +126,14 @@ export function writeSackPermitted(view: DataView, p: number): number {
 /** RFC 7323 §2.2. */
 export function writeScale(view: DataView, p: number, shift: number): number {
   setU32(view, p, 0x01030300 | shift);
+  return p + 4;
+}
+
+/** RFC 5482 §3: in seconds up to 32,767, else in minutes, rounded up. */
+export function writeUserTimeout(view: DataView, p: number, seconds: number): number {
+  setU8(view, p, USER_TIMEOUT_KIND);
+  setU8(view, p + 1, 4);
+  setU16(view, p + 2, seconds <= 0x7fff ? seconds : 0x8000 | Math.min(0x7fff, Math.ceil(seconds / 60)));
   return p + 4;
 }
 

@@ -47,7 +47,7 @@ export function rackDelivered(
   if (!isResent) {
     noteMinRtt(table, c, rttUs, delivery.nowUs);
     delivery.sample(atUs, end);
-  }
+  } else if (atUs > delivery.resentAtUs) delivery.resentAtUs = atUs;
   noteOrder(table, c, end, isResent, delivery);
   // Step 2: the ACK of a retransmission may be that of the original.
   if (isResent && (delivery.echoesBefore(atUs) || rttUs < table.minRttUs[c]!)) return;

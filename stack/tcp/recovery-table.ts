@@ -223,6 +223,11 @@ export class RecoveryTable {
   phase = new Uint8Array(0);
   options = new Uint8Array(0);
 
+  // The columns above by kind: a loop over their names is a look-up each.
+  private doubles: readonly Float64Array[] = [];
+  private words: readonly Int32Array[] = [];
+  private bytes: readonly Uint8Array[] = [];
+
   /** Makes room for `rows` rows; fewer than there are change nothing. */
   grow(rows: number): void {
     if (rows <= this.rows) return;
@@ -233,14 +238,18 @@ export class RecoveryTable {
       this[name].fill(NO_SEGMENT, this.rows);
     }
     this.deadlineUs.fill(Infinity, this.rows);
+    this.doubles = F64.map((name) => this[name]);
+    this.words = I32.map((name) => this[name]);
+    this.bytes = U8.map((name) => this[name]);
     this.rows = rows;
   }
 
   /** Sets row `c` to zeros and empty lists. */
   clear(c: number): void {
-    for (const name of F64) this[name][c] = 0;
-    for (const name of I32) this[name][c] = 0;
-    for (const name of U8) this[name][c] = 0;
+    const { doubles, words, bytes } = this;
+    for (let i = 0; i < doubles.length; i++) doubles[i]![c] = 0;
+    for (let i = 0; i < words.length; i++) words[i]![c] = 0;
+    for (let i = 0; i < bytes.length; i++) bytes[i]![c] = 0;
     this.first[c] = NO_SEGMENT;
     this.last[c] = NO_SEGMENT;
     this.oldest[c] = NO_SEGMENT;

@@ -27,7 +27,7 @@ import { Episodes } from './episodes.ts';
 import { startHystart } from './hystart.ts';
 import { startRack } from './rack.ts';
 import { Mark, NO_SEGMENT, Option, Phase, RecoveryTable, Timer } from './recovery-table.ts';
-import { backOffRto, RTO_US_AFTER_SYN_LOSS, sampleRtt, startRtt } from './rtt.ts';
+import { backOffRto, noteMinRtt, RTO_US_AFTER_SYN_LOSS, sampleRtt, startRtt } from './rtt.ts';
 import { Scoreboard } from './scoreboard.ts';
 import { Segments } from './segments.ts';
 import { armTimer, restartRto } from './send-timer.ts';
@@ -143,6 +143,7 @@ export class Recovery {
   /** Takes a round trip that was measured elsewhere, of the SYN, in µs. Call it after `start`. */
   sample(c: number, rttUs: number): void {
     sampleRtt(this.table, c, rttUs);
+    noteMinRtt(this.table, c, Math.max(1, rttUs), this.shared.nowUs); // RFC 8985 §6.2 step 1
   }
 
   /** The SYN was retransmitted: RTO 3 s (RFC 6298 §5.7), initial window one segment (RFC 5681 §3.1). Call it after `start`, instead of `sample`. */
@@ -306,6 +307,11 @@ export class Recovery {
 
   rttvarUs(c: number): number {
     return this.table.rttvarUs[c]!;
+  }
+
+  /** When new data was sent last; at first when the connection began. */
+  sentAtUs(c: number): number {
+    return this.table.sentAtUs[c]!;
   }
 
   /** The least round trip, `Infinity`: no sample yet. */

@@ -1,13 +1,19 @@
-// The bytes of a connection: rings in the slab that grow by doubling as they fill and go when they are empty.
+// The bytes of a connection: rings in the slab that grow by doubling as they fill and go when they are empty, but for the
+// rings of the connection that was emptied last.
 
 import { NONE } from '../../core/slab.ts';
 import type { Core } from './core.ts';
+import { NO_CONNECTION } from './table.ts';
 
 const RING_BYTES_MIN = 1024;
 const GAPS_BYTES = 1024; // see gaps.ts
+const RESTING_BYTES_MAX = 512 << 10; // the longest ring that is kept although it is empty: the default buffer's
+
+/** The smallest power of two, from 2 on, that is at least `bytes`; 1 … 2^30. A shift: `**` is a call of the C library. */
+export const powerOfTwo = (bytes: number): number => 1 << (32 - Math.clz32((bytes - 1) | 1));
 
 /** The power of two that holds `bytes`. */
-const ringSize = (bytes: number): number => Math.max(RING_BYTES_MIN, 2 ** (32 - Math.clz32(bytes - 1)));
+const ringSize = (bytes: number): number => (bytes <= RING_BYTES_MIN ? RING_BYTES_MIN : powerOfTwo(bytes));
 
 /** Moves `count` bytes from sequence number `seq` on from one ring to another. */
 function move(
@@ -76,6 +82,46 @@ export function freeReceiveRing(core: Core, c: number): void {
   col.rcvAt[c] = NONE;
   col.rcvSize[c] = 0;
 }
+
+/**
+ * The receive ring of `c` is empty. The connection that was emptied last keeps its ring, for while bytes stream its ring is
+ * emptied again and again, and each time to double up to its size anew costs more than the bytes themselves.
+ */
+export function restReceiveRing(core: Core, c: number): void {
+  const { col, resting } = core;
+  const other = resting.receive;
+  if (other === c && !core.slab.isTight) return;
+  resting.receive = NO_CONNECTION;
+  if (other !== NO_CONNECTION && col.rcvAt[other] !== NONE && isReceiveEmpty(core, other)) freeReceiveRing(core, other);
+  if (col.rcvSize[c]! > RESTING_BYTES_MAX || core.slab.isTight) freeReceiveRing(core, c);
+  else resting.receive = c;
+}
+
+/** As `restReceiveRing`. */
+export function restSendRing(core: Core, c: number): void {
+  const { col, resting } = core;
+  const other = resting.send;
+  if (other === c && !core.slab.isTight) return;
+  resting.send = NO_CONNECTION;
+  if (other !== NO_CONNECTION && col.sndAt[other] !== NONE && core.queued(other) === 0) freeSendRing(core, other);
+  if (col.sndSize[c]! > RESTING_BYTES_MAX || core.slab.isTight) freeSendRing(core, c);
+  else resting.send = c;
+}
+
+/** Nobody keeps an empty ring: what is saved is what is needed. */
+export function freeResting(core: Core): void {
+  const { col, resting } = core;
+  const { send, receive } = resting;
+  resting.send = NO_CONNECTION;
+  resting.receive = NO_CONNECTION;
+  if (send !== NO_CONNECTION && col.sndAt[send] !== NONE && core.queued(send) === 0) freeSendRing(core, send);
+  if (receive !== NO_CONNECTION && col.rcvAt[receive] !== NONE && isReceiveEmpty(core, receive)) {
+    freeReceiveRing(core, receive);
+  }
+}
+
+/** Nothing waits for the user, nothing lies behind a gap. */
+const isReceiveEmpty = (core: Core, c: number): boolean => core.available(c) === 0 && core.col.gapsCount[c] === 0;
 
 /** Room for the list of pieces behind a gap; false if the slab is exhausted. */
 export function takeGaps(core: Core, c: number): boolean {

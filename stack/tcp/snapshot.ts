@@ -6,14 +6,15 @@ import { StateError } from '../../core/state.ts';
 import { TimerWheel } from '../../core/timer-wheel.ts';
 import type { Core } from './core.ts';
 import { GAPS_MAX } from './gaps.ts';
-import { takeGaps } from './ring.ts';
-import { END, Is } from './table.ts';
+import { freeResting, takeGaps } from './ring.ts';
+import { END, Is, NO_CONNECTION } from './table.ts';
 
 const TIMERS = 4;
 const GAP_BYTES = 12;
 const RING_BYTES_MAX = 1 << 27;
 
 export function save(core: Core, state: StateWriter): void {
+  freeResting(core);
   state.section('stack/tcp', 1);
   core.table.save(state);
   core.demux.save(state);
@@ -23,8 +24,8 @@ export function save(core: Core, state: StateWriter): void {
   core.fastOpen.save(state);
   core.cookies.save(state);
   state.number(core.dirtyFirst).number(core.dirtyLast).number(core.eventFirst).number(core.eventLast);
-  state.number(core.halfOpen).number(core.orphans).number(core.challenges).number(core.challengeUs);
-  state.number(core.cookieUs);
+  state.number(core.halfOpen).number(core.orphans);
+  state.number(core.cookieUs).column(core.interceptors);
   for (let c = 0; c < core.table.end; c++) if (core.has(c, Is.Used)) saveBuffers(core, c, state);
   const ids = core.wheel.ids();
   state.column(Uint32Array.from(ids)).column(Float64Array.from(ids, (id) => core.wheel.deadlineOf(id)));
@@ -59,9 +60,9 @@ export function load(core: Core, state: StateReader): void {
   core.eventLast = state.integer(END, most);
   core.halfOpen = state.integer(0, core.table.size);
   core.orphans = state.integer(0, core.table.size);
-  core.challenges = state.integer(0, 2 ** 31);
-  core.challengeUs = state.number();
   core.cookieUs = state.number();
+  state.into(core.interceptors);
+  for (const l of core.interceptors) if (l < END || l > most) throw new StateError(`interceptor ${l}`);
   for (let c = 0; c < core.table.end; c++) if (core.has(c, Is.Used)) loadBuffers(core, c, state);
   loadTimers(core, state);
   core.recovery.grow(core.table.size);
@@ -71,6 +72,8 @@ export function load(core: Core, state: StateReader): void {
 function freeAll(core: Core): void {
   const { col } = core;
   for (let c = 0; c < core.table.end; c++) if (core.has(c, Is.Used)) core.freeBuffers(c);
+  core.resting.send = NO_CONNECTION;
+  core.resting.receive = NO_CONNECTION;
   col.flags.fill(0);
 }
 

@@ -1,7 +1,8 @@
 // What a user may set at a connection, within bounds.
 
 import { Errno } from '../errno.ts';
-import { State, TcpOption } from './constants.ts';
+import { HOP_LIMIT_DEFAULT } from '../ip.ts';
+import { QUICK_ACKS, State, TcpOption } from './constants.ts';
 import { type Core, Timer } from './core.ts';
 import { armKeepAlive } from './establish.ts';
 import { push } from './stream.ts';
@@ -14,13 +15,14 @@ const BITS: Readonly<Partial<Record<TcpOption, number>>> = {
   [TcpOption.KeepAlive]: Opt.KeepAlive,
   [TcpOption.ReuseAddress]: Opt.ReuseAddress,
   [TcpOption.ReusePort]: Opt.ReusePort,
-  [TcpOption.QuickAck]: Opt.QuickAck,
   [TcpOption.V6Only]: Opt.V6Only,
   [TcpOption.DeferAccept]: Opt.DeferAccept,
   [TcpOption.Ecn]: Opt.Ecn,
   [TcpOption.Timestamps]: Opt.Timestamps,
   [TcpOption.Sack]: Opt.Sack,
   [TcpOption.WindowScale]: Opt.Scaling,
+  [TcpOption.Rack]: Opt.Rack,
+  [TcpOption.UserTimeoutOption]: Opt.UserTimeout,
 };
 
 type NumberColumn =
@@ -43,7 +45,7 @@ type NumberColumn =
 
 const HOUR_US = 3_600_000_000;
 const TIME_US_MAX = 32767 * 1_000_000;
-const BUFFER_BYTES_MIN = 2048;
+const BUFFER_BYTES_MIN = 1024;
 
 /** Options that are a number: column, least, most. */
 const NUMBERS: Readonly<Partial<Record<TcpOption, readonly [NumberColumn, number, number]>>> = {
@@ -67,7 +69,9 @@ const NUMBERS: Readonly<Partial<Record<TcpOption, readonly [NumberColumn, number
 
 /** Options that mean something only before the connection begins. */
 const isEarly = (option: TcpOption): boolean =>
-  option === TcpOption.V6Only || option === TcpOption.BindIface || option >= TcpOption.Timestamps;
+  option === TcpOption.V6Only ||
+  option === TcpOption.BindIface ||
+  (option >= TcpOption.Timestamps && option <= TcpOption.WindowScale);
 
 /** 0, -EINVAL for a value out of range or too late, -ENOPROTOOPT. Buffers are cut to the stack's limits. */
 export function setOption(core: Core, c: number, option: TcpOption, value: number): number {
@@ -77,6 +81,10 @@ export function setOption(core: Core, c: number, option: TcpOption, value: numbe
   if (bit !== undefined) {
     col.options[c] = value !== 0 ? col.options[c]! | bit : col.options[c]! & ~bit;
     switched(core, c, option, value !== 0);
+    return 0;
+  }
+  if (option === TcpOption.QuickAck) {
+    setQuickAck(core, c, value !== 0);
     return 0;
   }
   const spec = NUMBERS[option];
@@ -90,6 +98,8 @@ export function setOption(core: Core, c: number, option: TcpOption, value: numbe
   }
   if (wanted < least || wanted > most) return -Errno.EINVAL;
   col[name][c] = wanted;
+  if (option === TcpOption.SendBuffer) col.options[c] = col.options[c]! | Opt.SendFixed;
+  if (option === TcpOption.ReceiveBuffer) col.options[c] = col.options[c]! | Opt.ReceiveFixed;
   if (option === TcpOption.KeepIdleUs) rearm(core, c);
   return 0;
 }
@@ -99,7 +109,13 @@ function switched(core: Core, c: number, option: TcpOption, isOn: boolean): void
   else if (option === TcpOption.KeepAlive) {
     if (isOn) rearm(core, c);
     else core.cancelTimer(c, Timer.Slow);
-  } else if (option === TcpOption.QuickAck && isOn && core.isTimerSet(c, Timer.Ack)) core.ackSoon(c);
+  }
+}
+
+/** As on Linux it does not last: it is off again after the segments that it is for, or when a listener's connection begins. */
+function setQuickAck(core: Core, c: number, isOn: boolean): void {
+  core.col.quickAcks[c] = isOn ? QUICK_ACKS : 0;
+  if (isOn && core.isTimerSet(c, Timer.Ack)) core.ackSoon(c);
 }
 
 function rearm(core: Core, c: number): void {
@@ -111,8 +127,10 @@ function rearm(core: Core, c: number): void {
 export function getOption(core: Core, c: number, option: TcpOption): number {
   const bit = BITS[option];
   if (bit !== undefined) return core.opted(c, bit) ? 1 : 0;
+  if (option === TcpOption.QuickAck) return core.col.quickAcks[c]! > 0 ? 1 : 0;
   const spec = NUMBERS[option];
   if (spec === undefined) return -Errno.ENOPROTOOPT;
   if (option === TcpOption.MaxSegment && core.col.mss[c]! > 0) return core.col.mss[c]!;
-  return core.col[spec[0]][c]!;
+  const value = core.col[spec[0]][c]!;
+  return option === TcpOption.HopLimit && value === 0 ? HOP_LIMIT_DEFAULT : value;
 }

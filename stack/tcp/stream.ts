@@ -2,10 +2,11 @@
 
 import { NONE } from '../../core/slab.ts';
 import { Errno } from '../errno.ts';
+import { tuneReceive } from './autotune.ts';
 import { ReceiveFlag, SendFlag, State } from './constants.ts';
 import type { Core } from './core.ts';
 import { updateWindow } from './output.ts';
-import { freeReceiveRing, growSendRing, readRing, writeRing } from './ring.ts';
+import { growSendRing, readRing, restReceiveRing, writeRing } from './ring.ts';
 import { Is, Opt } from './table.ts';
 
 /** States in which the user may still write. SYN-SENT and SYN-RECEIVED queue. */
@@ -69,7 +70,8 @@ export function receive(core: Core, c: number, into: Uint8Array, from: number, c
   readRing(core, col.rcvAt[c]!, col.rcvSize[c]!, col.rcvRead[c]!, into, from, n);
   if ((flags & ReceiveFlag.Peek) !== 0) return n;
   col.rcvRead[c] = (col.rcvRead[c]! + n) | 0;
-  if (core.available(c) === 0 && col.gapsCount[c] === 0 && col.rcvAt[c] !== NONE) freeReceiveRing(core, c);
+  if (core.available(c) === 0 && col.gapsCount[c] === 0 && col.rcvAt[c] !== NONE) restReceiveRing(core, c);
+  tuneReceive(core, c);
   updateWindow(core, c);
   return n;
 }

@@ -10,23 +10,24 @@ import { ADDRESS_WORDS } from '../address.ts';
 import type { Core } from './core.ts';
 import { Opt } from './table.ts';
 import { defaultMss, ipHeaderBytes, loose, sendLoose } from './transmit.ts';
-import { scaleFor } from './window.ts';
+import { shiftOf } from './window.ts';
 
 const MSS_TABLE = [216, 536, 1000, 1220, 1360, 1440, 1460, 8960];
 const COUNTER_US = 64 * US_PER_S;
 const COUNTERS_BACK = 2; // a cookie is good for one to two minutes
 const HIDDEN_BITS = 63;
 
-const words = new Int32Array(2 * ADDRESS_WORDS + 3);
+const words = new Int32Array(2 * ADDRESS_WORDS + 4);
 
-/** The hash of the packet in hand with the peer's initial number. */
-function hashOf(core: Core, peerIsn: number, counter: number): number {
+/** The hash of the packet in hand with the peer's initial number and the bits below it, so that none of them can be another. */
+function hashOf(core: Core, peerIsn: number, counter: number, index: number): number {
   const { segment, shared } = core;
   words.set(shared.packet.source);
   words.set(shared.packet.target, ADDRESS_WORDS);
   words[2 * ADDRESS_WORDS] = (segment.sourcePort << 16) | segment.targetPort;
   words[2 * ADDRESS_WORDS + 1] = peerIsn;
   words[2 * ADDRESS_WORDS + 2] = counter;
+  words[2 * ADDRESS_WORDS + 3] = index;
   return sipHash(core.cookies.key, words, 0, words.length) & 0xffffff00;
 }
 
@@ -45,7 +46,7 @@ export function sendCookie(core: Core, l: number): void {
   loose.iface = packet.iface;
   loose.localPort = segment.targetPort;
   loose.remotePort = segment.sourcePort;
-  loose.seq = hashOf(core, segment.seq, counter) | ((counter & 31) << 3) | index;
+  loose.seq = hashOf(core, segment.seq, counter, index) | ((counter & 31) << 3) | index;
   loose.ack = (segment.seq + 1) | 0;
   loose.flags = Flag.Syn | Flag.Ack;
   loose.window = Math.min(65535, core.col.rcvMax[l]!);
@@ -71,7 +72,7 @@ function hideOptions(core: Core, l: number): void {
   loose.tsVal = ((now | hidden) + (offset & ~HIDDEN_BITS)) | 0;
   loose.tsEcr = options.tsVal;
   loose.isSackPermitted = sack;
-  loose.scale = scales ? scaleFor(Math.max(core.col.rcvMax[l]!, core.limits.receiveBufferBytesMax)) : -1;
+  loose.scale = scales ? shiftOf(core, l) : -1;
   if (asksEcn) loose.flags |= Flag.Ece;
 }
 
@@ -84,7 +85,7 @@ export function cookieOf(core: Core): number {
   const now = Math.floor(shared.nowUs / COUNTER_US);
   const age = (now - ((cookie >>> 3) & 31)) & 31;
   if (age > COUNTERS_BACK || age > now) return 0;
-  if (hashOf(core, (segment.seq - 1) | 0, now - age) !== (cookie & 0xffffff00)) return 0;
+  if (hashOf(core, (segment.seq - 1) | 0, now - age, cookie & 7) !== (cookie & 0xffffff00)) return 0;
   core.cookieOptions = options.hasTimestamps ? options.tsEcr & HIDDEN_BITS : 0;
   return MSS_TABLE[cookie & 7]!;
 }

@@ -54,6 +54,7 @@ export const Is = {
   Progress: 1 << 28, // tell the network layer that the path works, at the next poll
   Persist: 1 << 29, // the send timer is the persist timer
   Orphan: 1 << 30, // its user closed it and it goes on
+  Withheld: 1 << 31, // intercepted: its SYN-ACK waits for the user's word
 } as const;
 
 /** Bits of `options`: what the user switched on. A listener's go to its connections. */
@@ -64,13 +65,16 @@ export const Opt = {
   KeepAlive: 1 << 3,
   ReuseAddress: 1 << 4,
   ReusePort: 1 << 5,
-  QuickAck: 1 << 6,
   V6Only: 1 << 7,
   DeferAccept: 1 << 8,
   Ecn: 1 << 9,
   Timestamps: 1 << 10,
   Sack: 1 << 11,
   Scaling: 1 << 12,
+  SendFixed: 1 << 13, // the user set the size of the buffer
+  ReceiveFixed: 1 << 14,
+  Rack: 1 << 15,
+  UserTimeout: 1 << 16, // RFC 5482 on the wire
 } as const;
 
 /** States, counts, ports. */
@@ -122,6 +126,7 @@ function sequenceColumns(n: number) {
     sndSmall: new Int32Array(n), // end of the last segment that was not full: Minshall's variable
     rcvNxt: new Int32Array(n),
     rcvRead: new Int32Array(n), // the first byte that the user has not read
+    tuneRead: new Int32Array(n), // `rcvRead` at that time
     rcvAdv: new Int32Array(n), // the right edge that we announced; it never moves back
     rcvFin: new Int32Array(n),
     lastAck: new Int32Array(n), // Last.ACK.sent of RFC 7323 §4.3
@@ -132,6 +137,7 @@ function sequenceColumns(n: number) {
     pathMtu: new Int32Array(n), // as the segments in flight were cut
     mtuHigh: new Int32Array(n), // RFC 4821 §7.3: a size that does not pass, 0: none is known
     mtuProbe: new Int32Array(n), // the size of the probe in flight, 0: none is
+    provenMtu: new Int32Array(n), // the path MTU of which a full segment arrived
   };
 }
 
@@ -179,6 +185,7 @@ function timeColumns(n: number) {
     userTimeoutUs: new Float64Array(n),
     lingerUs: new Float64Array(n),
     challengeUs: new Float64Array(n),
+    tuneUs: new Float64Array(n), // when the round began in which the reader's rate is measured
     mtuProbeUs: new Float64Array(n), // from when on longer segments are tried, 0: no need (RFC 4821 §7.7)
   };
 }
@@ -198,9 +205,43 @@ function arraysOf(columns: Columns) {
   return Object.values(columns);
 }
 
+/** The columns by the kind of their elements, so that each loop of `clear` meets one kind only and makes nothing. */
+class Kinds {
+  readonly of: Columns;
+  private readonly bytes: Uint8Array[] = [];
+  private readonly words: Int32Array[] = [];
+  private readonly doubles: Float64Array[] = [];
+  private readonly others: readonly { fill(value: number, start: number, end: number): unknown }[];
+  private readonly strides: readonly number[];
+
+  constructor(columns: Columns, size: number) {
+    this.of = columns;
+    const others = [];
+    for (const column of arraysOf(columns)) {
+      const isOne = column.length === size;
+      if (isOne && column instanceof Uint8Array) this.bytes.push(column);
+      else if (isOne && column instanceof Int32Array) this.words.push(column);
+      else if (isOne && column instanceof Float64Array) this.doubles.push(column);
+      else others.push(column);
+    }
+    this.others = others;
+    this.strides = others.map((column) => column.length / size);
+  }
+
+  /** Sets row `c` of all to zero. */
+  clear(c: number): void {
+    const { bytes, words, doubles, others, strides } = this;
+    for (let i = 0; i < bytes.length; i++) bytes[i]![c] = 0;
+    for (let i = 0; i < words.length; i++) words[i]![c] = 0;
+    for (let i = 0; i < doubles.length; i++) doubles[i]![c] = 0;
+    for (let i = 0; i < others.length; i++) others[i]!.fill(0, c * strides[i]!, (c + 1) * strides[i]!);
+  }
+}
+
 /** Slots of connections: taken, given back, and grown by doubling, later by an eighth. */
 export class Table {
   col: Columns = newColumns(CONNECTIONS_MIN);
+  private kinds = new Kinds(this.col, CONNECTIONS_MIN);
   /** Slots that there are. */
   size = CONNECTIONS_MIN;
   /** Slots in use. */
@@ -261,14 +302,12 @@ export class Table {
   }
 
   private reset(c: number): void {
-    for (const column of arraysOf(this.col)) {
-      const stride = column.length / this.size;
-      column.fill(0, c * stride, (c + 1) * stride);
-    }
     const { col } = this;
+    if (this.kinds.of !== col) this.kinds = new Kinds(col, this.size);
+    this.kinds.clear(c);
     col.flags[c] = Is.Used;
-    col.options[c] = Opt.Timestamps | Opt.Sack | Opt.Scaling;
-    col.hopLimit[c] = 64;
+    col.options[c] = Opt.Timestamps | Opt.Sack | Opt.Scaling | Opt.Rack;
+    col.hopLimit[c] = 0; // the link's
     col.congestion[c] = 1;
     col.synMax[c] = SYN_RETRIES;
     col.keepMax[c] = KEEP_COUNT;

@@ -2,7 +2,8 @@
 //
 // A connection is a number. Everything of it is in columns (table.ts); its bytes are in two rings in the slab (ring.ts), the
 // byte of sequence number s at s modulo the ring's size, so that a retransmission is read, and a piece behind a gap is
-// written, where it belongs. Rings grow as they fill and go when they are empty: an idle connection costs half a kilobyte.
+// written, where it belongs. Rings grow as they fill and go when they are empty, but for those of the connection emptied last:
+// an idle connection costs a kilobyte.
 //
 //   packet ─▶ input.ts ─▶ demux.ts ─▶ input-listen / input-syn-sent / input-synchronized / input-time-wait
 //                                        │ input-ack.ts ─▶ recovery.ts      what is lost, how much may be sent
@@ -29,6 +30,7 @@ import { STATE_NAMES, type State, type TcpOption } from './constants.ts';
 import { Core, type MtuSink } from './core.ts';
 import { takeIcmp } from './icmp.ts';
 import { receivePacket } from './input.ts';
+import { admit, intercept, type RefusalSink, refuse } from './intercept.ts';
 import * as opening from './open.ts';
 import { pollAll } from './output.ts';
 import { load, save } from './snapshot.ts';
@@ -39,6 +41,7 @@ import { expireAll } from './timers.ts';
 
 export { How, Ready, ReceiveFlag, SendFlag, STATE_NAMES, State, TcpOption } from './constants.ts';
 export type { MtuSink } from './core.ts';
+export { RESET, type RefusalSink } from './intercept.ts';
 
 /** A connection as `ss` shows one. For people. */
 export interface TcpInfo {
@@ -62,8 +65,8 @@ export class Tcp implements Transport, Part {
   private readonly localAddress: Address = new Int32Array(ADDRESS_WORDS);
   private readonly remoteAddress: Address = new Int32Array(ADDRESS_WORDS);
 
-  constructor(shared: Shared, paths: Paths, sender: Sender, limits: Limits, mtuSink?: MtuSink) {
-    this.core = new Core(shared, paths, sender, limits, mtuSink);
+  constructor(shared: Shared, paths: Paths, sender: Sender, limits: Limits, mtuSink?: MtuSink, refusals?: RefusalSink) {
+    this.core = new Core(shared, paths, sender, limits, mtuSink, refusals);
   }
 
   /** A new connection in CLOSED, of an IPv6 or IPv4 socket; or -ENOBUFS. */
@@ -99,6 +102,29 @@ export class Tcp implements Transport, Part {
   /** 0, or why not. */
   listen(c: number, backlog: number): number {
     return this.isOurs(c) ? opening.listen(this.core, c, backlog) : -Errno.EBADF;
+  }
+
+  /**
+   * Makes fresh `c` take SYNs that come in by `iface` and are for no listener, whatever their target (intercept.ts): 0,
+   * -EINVAL, -EADDRINUSE. The interface must accept any address. `accept` gives connections that are withheld.
+   */
+  intercept(c: number, iface: number, backlog: number): number {
+    return this.isOurs(c) ? intercept(this.core, c, iface, backlog) : -Errno.EBADF;
+  }
+
+  /** The next connection that interceptor `c` withholds, which the user has from then on; -1 if there is none. */
+  nextIntercepted(c: number): number {
+    return Math.max(NO_CONNECTION, this.accept(c));
+  }
+
+  /** Sends the SYN-ACK of a connection that is withheld: 0, -EINVAL. Out in `readiness` says that the handshake is over. */
+  admit(c: number): number {
+    return this.isOurs(c) ? admit(this.core, c) : -Errno.EBADF;
+  }
+
+  /** Ends a connection that is withheld, by a reset (`RESET`) or by ICMP "unreachable" with `code`: 0, -EINVAL. `c` is free then. */
+  refuse(c: number, code: number): number {
+    return this.isOurs(c) ? refuse(this.core, c, code) : -Errno.EBADF;
   }
 
   /** -EINPROGRESS, or why not. How it went says `readiness`: Out, or Error with `takeError`. */

@@ -4,9 +4,11 @@ import { Drop } from '../../core/drop.ts';
 import { NO_TIMER } from '../../core/timer-wheel.ts';
 import { isIp4 } from '../address.ts';
 import { Errno } from '../errno.ts';
+import { enqueue } from './accept-queue.ts';
 import { DATA_RETRIES, RTO_US_MAX, State, SYN_RTO_US } from './constants.ts';
 import { type Core, Timer } from './core.ts';
 import { abortNow } from './end.ts';
+import { armKeepAlive, isDeferred } from './establish.ts';
 import { startSearch } from './mtu-probe.ts';
 import { armSend, probeUs, resend, sendData } from './output.ts';
 import { Action } from './recovery.ts';
@@ -18,6 +20,10 @@ const TIMERS = 4;
 const ORPHAN_RETRIES = 8;
 /** RFC 4821 §7.7: at R1, three retransmissions in vain (RFC 9293 §3.8.3), the path may be a black hole for long packets. */
 const BLACK_HOLE_TIMEOUTS = 4;
+/** RFC 9293 §3.8.3 (SHLD-9): at least three retransmissions. */
+const R1 = 3;
+/** Where full segments arrived before, it is more likely that many were lost than that the route changed. */
+const LOST_WAY_TIMEOUTS = 8;
 const BASE_MTU_4 = 576;
 const BASE_MTU_6 = 1280;
 
@@ -43,11 +49,13 @@ function fire(core: Core, c: number, timer: number): void {
 /** RFC 6298 §5.5: the SYN or SYN-ACK again, with the timeout doubled, until R2 (RFC 9293 §3.8.3). */
 function fireSyn(core: Core, c: number): void {
   const { col, shared } = core;
-  if (col.synCount[c]! >= col.synMax[c]!) {
-    core.finish(c, core.has(c, Is.Passive) ? 0 : timeoutError(core, c));
+  if (col.synCount[c]! >= col.synMax[c]! || core.has(c, Is.Withheld)) {
+    const isUnknown = core.has(c, Is.Passive) && !core.has(c, Is.Owned);
+    core.finish(c, isUnknown ? 0 : timeoutError(core, c));
     return;
   }
   col.synCount[c] = col.synCount[c]! + 1;
+  if (col.synCount[c]! >= R1) doubtPath(core, c);
   if (core.has(c, Is.SynData)) withoutData(core, c);
   core.set(c, Is.SynDue);
   core.touch(c);
@@ -77,10 +85,17 @@ function fireRecovery(core: Core, c: number): void {
     return;
   }
   if (action === Action.Retransmit) {
+    if (recovery.backoff(c) >= R1) doubtPath(core, c);
     findBlackHole(core, c);
     core.touch(c);
   } else if (action === Action.SendProbe) probeLoss(core, c);
   armSend(core, c);
+}
+
+/** RFC 9293 §3.8.3 (MUST-20): from R1 on the network layer is told, so that it looks whether the next hop is there. */
+function doubtPath(core: Core, c: number): void {
+  const path = core.pathOf(c);
+  if (path >= 0) core.paths.doubt?.(path);
 }
 
 /** RFC 9293 §3.8.6.1 (MUST-37): a peer that closed its window and answers is alive, however long. */
@@ -109,7 +124,8 @@ function probeLoss(core: Core, c: number): void {
 /** RFC 4821 §7.6, RFC 8899 §4.3: full segments that vanish again and again, on a path whose MTU nobody says. */
 function findBlackHole(core: Core, c: number): void {
   const { col, recovery, mtuSink, paths } = core;
-  if (mtuSink === undefined || recovery.backoff(c) < BLACK_HOLE_TIMEOUTS) return;
+  const isProven = col.provenMtu[c] === col.pathMtu[c];
+  if (mtuSink === undefined || recovery.backoff(c) < (isProven ? LOST_WAY_TIMEOUTS : BLACK_HOLE_TIMEOUTS)) return;
   if (((col.sndNxt[c]! - col.sndUna[c]!) | 0) < col.mss[c]!) return;
   const path = core.pathOf(c);
   if (path < 0) return;
@@ -161,7 +177,10 @@ function fireUser(core: Core, c: number): void {
 
 function fireSlow(core: Core, c: number, state: number): void {
   if (core.has(c, Is.Orphan) && state === State.FinWait2) core.finish(c, 0);
-  else if (core.opted(c, Opt.KeepAlive)) fireKeepAlive(core, c);
+  else if (isDeferred(core, c)) {
+    enqueue(core, c);
+    armKeepAlive(core, c);
+  } else if (core.opted(c, Opt.KeepAlive)) fireKeepAlive(core, c);
 }
 
 /** RFC 9293 §3.8.4: a segment the peer must answer, `<SEQ=SND.NXT-1>` without data; no single one decides. */

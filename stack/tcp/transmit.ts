@@ -2,10 +2,12 @@
 
 import { Drop } from '../../core/drop.ts';
 import { NONE } from '../../core/slab.ts';
+import { US_PER_S } from '../../core/time.ts';
 import { fold } from '../../wire/checksum.ts';
 import { Protocol } from '../../wire/ipv4.ts';
 import * as wire from '../../wire/tcp.ts';
 import { isIp4 } from '../address.ts';
+import { HOP_LIMIT_OF_LINK } from '../ip.ts';
 import { MSS_DEFAULT_4, MSS_DEFAULT_6, State } from './constants.ts';
 import { type Core, Timer } from './core.ts';
 import { COOKIE_BYTES } from './fast-open.ts';
@@ -18,6 +20,7 @@ import {
   writeSacks,
   writeScale,
   writeTimestamps,
+  writeUserTimeout,
 } from './options.ts';
 import { fetchFromRing } from './ring.ts';
 import { END, Is, Opt } from './table.ts';
@@ -68,7 +71,7 @@ function seal(
 ): Drop {
   const { sender, shared } = core;
   sender.seal(wire.CHECKSUM_AT, sender.needsSum ? fold(shared.checksum.sum(at, headerBytes) + dataSum) : 0);
-  return sender.send(hopLimit, trafficClass, segmentBytes);
+  return sender.send(hopLimit === 0 ? HOP_LIMIT_OF_LINK : hopLimit, trafficClass, segmentBytes);
 }
 
 // Ports of the segment in hand, so that no object is made for each.
@@ -197,7 +200,8 @@ export function emitSyn(core: Core, c: number, path: number, bytes: number): Dro
   const sack = isAnswer ? core.has(c, Is.Sack) : core.opted(c, Opt.Sack);
   const scaling = isAnswer ? core.has(c, Is.Scaling) : core.opted(c, Opt.Scaling);
   const options = 4 + (stamps ? TIMESTAMPS_BYTES : 0) + (sack && !stamps ? 4 : 0) + (scaling ? 4 : 0);
-  const headerBytes = wire.HEADER_BYTES + options + cookieBytes(core, c);
+  const timeoutS = userTimeoutS(core, c);
+  const headerBytes = wire.HEADER_BYTES + options + cookieBytes(core, c) + (timeoutS > 0 ? 4 : 0);
   const at = core.sender.open(path, Protocol.Tcp, headerBytes + bytes);
   if (at === NONE) return Drop.TxFull;
   col.ourMss[c] = announcedMss(core, c, path);
@@ -212,6 +216,7 @@ export function emitSyn(core: Core, c: number, path: number, bytes: number): Dro
     p = writeTimestamps(view, p, (core.isn.clock + col.tsOffset[c]!) | 0, echo, sack);
   } else if (sack) p = writeSackPermitted(view, p);
   if (scaling) p = writeScale(view, p, col.rcvWs[c]!);
+  if (timeoutS > 0) p = writeUserTimeout(view, p, timeoutS);
   if (core.has(c, Is.CookieAsk)) writeSynCookie(core, c, p);
   const seq = (col.iss[c]! + 1) | 0;
   const sum =
@@ -222,9 +227,15 @@ export function emitSyn(core: Core, c: number, path: number, bytes: number): Dro
   return seal(core, at, headerBytes, sum, col.hopLimit[c]!, col.trafficClass[c]! & DSCP, 0);
 }
 
-/** RFC 3168 §6.1.1: both bits ask, ECE alone agrees; a SYN that was lost is repeated without. */
+/** RFC 5482: what a SYN says of our user timeout, 0 for nothing; beside a fast open cookie there may be no room. */
+function userTimeoutS(core: Core, c: number): number {
+  if (!core.opted(c, Opt.UserTimeout) || core.has(c, Is.CookieAsk)) return 0;
+  return Math.ceil(core.col.userTimeoutUs[c]! / US_PER_S);
+}
+
+/** RFC 3168 §6.1.1: both bits ask, ECE alone agrees; a SYN that was lost is repeated without. What was agreed to stays so. */
 function synEcn(core: Core, c: number, isAnswer: boolean): number {
-  if (isAnswer) return core.has(c, Is.Ecn) && core.col.synCount[c] === 0 ? wire.Flag.Ece : 0;
+  if (isAnswer) return core.has(c, Is.Ecn) ? wire.Flag.Ece : 0;
   return core.opted(c, Opt.Ecn) && core.col.synCount[c] === 0 ? wire.Flag.Ece | wire.Flag.Cwr : 0;
 }
 
@@ -243,7 +254,7 @@ export class Loose {
   ack = 0;
   flags = 0;
   window = 0;
-  hopLimit = 64;
+  hopLimit = 0; // as the table's
   trafficClass = 0;
   hasTimestamps = false;
   tsVal = 0;
@@ -294,7 +305,7 @@ export function sendReset(core: Core): void {
   loose.localPort = segment.targetPort;
   loose.remotePort = segment.sourcePort;
   loose.window = 0;
-  loose.hopLimit = 64;
+  loose.hopLimit = 0;
   loose.trafficClass = packet.trafficClass;
   const { flags } = segment;
   if ((flags & wire.Flag.Ack) !== 0) {

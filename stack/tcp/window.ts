@@ -1,8 +1,8 @@
 // The receive window: how much we announce, and never less than before. RFC 9293 §3.8.6, RFC 7323 §2.
 
-import { State } from './constants.ts';
+import { FULL_SEGMENT_BYTES_MIN, RECEIVE_BUFFER_BYTES, State } from './constants.ts';
 import type { Core } from './core.ts';
-import { Is } from './table.ts';
+import { Is, Opt } from './table.ts';
 
 const WINDOW_MAX = 65535;
 
@@ -11,6 +11,16 @@ export function scaleFor(bytes: number): number {
   let shift = 0;
   while (shift < 14 && bytes >>> shift > WINDOW_MAX) shift++;
   return shift;
+}
+
+/**
+ * The shift that a SYN of `c` offers. The buffer may be made larger later, but the shift is said once (RFC 7323 §2.2); who
+ * made it small, though, wants a small window, which a shift would round.
+ */
+export function shiftOf(core: Core, c: number): number {
+  const bytes = core.col.rcvMax[c]!;
+  const isSmall = core.opted(c, Opt.ReceiveFixed) && bytes < RECEIVE_BUFFER_BYTES;
+  return scaleFor(isSmall ? bytes : Math.max(bytes, core.limits.receiveBufferBytesMax));
 }
 
 /** Bytes that are announced and not yet used: RCV.WND. */
@@ -24,12 +34,23 @@ function space(core: Core, c: number): number {
   return Math.max(0, col.rcvMax[c]! - core.available(c));
 }
 
+/** What the peer fills a segment with, once it did, its options taken off; by our MSS before. */
+function segmentBytes(core: Core, c: number): number {
+  const { col } = core;
+  const seen = col.rcvSegment[c]!;
+  return seen >= FULL_SEGMENT_BYTES_MIN ? Math.min(seen, col.ourMss[c]!) : col.ourMss[c]!;
+}
+
 /** RFC 9293 §3.8.6.2.2: how far the right edge may move, 0 while it would be less than half the buffer and less than a segment. */
 function step(core: Core, c: number): number {
   const { col } = core;
   const edge = (col.rcvNxt[c]! + space(core, c)) | 0;
   const more = (edge - col.rcvAdv[c]!) | 0;
-  return more >= Math.min(col.rcvMax[c]! >> 1, col.ourMss[c]!) ? more : 0;
+  const segment = segmentBytes(core, c);
+  // Deviates from §3.8.6.2.2: a buffer of less than 4 segments is announced whenever it is empty, of which the RFC's rule
+  // leaves a part unused for ever; the sender's own avoidance keeps the segments long.
+  const least = col.rcvMax[c]! < 4 * segment && core.available(c) === 0 ? 1 : Math.min(col.rcvMax[c]! >> 1, segment);
+  return more >= least ? more : 0;
 }
 
 /**
@@ -71,7 +92,7 @@ export function isUpdateDue(core: Core, c: number): boolean {
   const { col } = core;
   const edge = (col.rcvNxt[c]! + space(core, c)) | 0;
   const more = (edge - col.rcvAdv[c]!) | 0;
-  const mss = col.ourMss[c]!;
+  const mss = segmentBytes(core, c);
   const window = receiveWindow(core, c);
   if (window < 2 * mss) return more >= Math.min(col.rcvMax[c]! >> 1, mss);
   // A window that is open can wait for the next ACK of data.

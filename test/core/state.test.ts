@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type Column, StateError, StateReader, StateWriter } from '../../core/state.ts';
+import { type Column, StateError, StateReader, StateWriter, sealSnapshot } from '../../core/state.ts';
 import { NEVER } from '../../core/time.ts';
 import { hexOf } from '../kit/hex.ts';
 
@@ -48,7 +48,7 @@ describe('a snapshot', () => {
   test('has these bytes', () => {
     const bytes = new StateWriter().section('a', 2).text('b').column(Uint16Array.of(0x0102)).finish();
     expect(hexOf(bytes)).toBe(
-      '776566740100' + '0161' + '0200' + '0d000000' + '0201000000' + '62' + '0401000000' + '0201',
+      '776566740200' + '45914a11' + '0161' + '0200' + '0d000000' + '0201000000' + '62' + '0401000000' + '0201',
     );
   });
 
@@ -85,15 +85,15 @@ const read = (use: (state: StateReader) => void, bytes = sample(), section = 'st
 
 test.each<[string, () => void, string]>([
   ['bytes that are none', () => new StateReader(new Uint8Array(100)), 'not a snapshot'],
-  ['another format', () => new StateReader(sample().fill(9, 4, 5)), 'snapshot format 9, this program reads 1'],
+  ['another format', () => new StateReader(sample().fill(9, 4, 5)), 'snapshot format 9, this program reads 2'],
   ['a section that is missing', () => read((s) => s.section('udp', 1)), 'snapshot has no section udp'],
   [
     'a newer section',
     () => read((s) => s.section('tables', 0)),
     'section tables has version 1, this program reads up to 0',
   ],
-  ['another kind', () => read((s) => s.text(10)), 'section stack/tcp, byte 22: a text expected, a number found'],
-  ['a number out of range', () => read((s) => s.integer(0, 10)), 'byte 31: Infinity is not in 0 … 10'],
+  ['another kind', () => read((s) => s.text(10)), 'section stack/tcp, byte 26: a text expected, a number found'],
+  ['a number out of range', () => read((s) => s.integer(0, 10)), 'byte 35: Infinity is not in 0 … 10'],
   ['a value past the section', () => read((s) => s.number(), sample(), 'empty'), 'a number expected, the section ends'],
   [
     'a table of another size',
@@ -119,6 +119,7 @@ test('compares a count with what is there before it allocates', () => {
   const bytes = new StateWriter().section('stack/tcp', 0).column(new Float64Array(2)).finish();
   // 32 GiB: an attempt to allocate them would be a RangeError.
   new DataView(bytes.buffer).setUint32(bytes.length - 20, 0xffffffff, true);
+  sealSnapshot(bytes);
   expect(() => read((s) => s.f64s(2 ** 32), bytes)).toThrow('34359738360 bytes expected, 16 left');
 });
 
@@ -157,8 +158,9 @@ test('cut at any byte it is refused, or lacks what was cut', () => {
 test('spoilt and random bytes end in a StateError, never in another', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 60 }), fc.nat(120), fc.boolean(), (noise, at, isSpoilt) => {
-      const bytes = isSpoilt ? sample() : new Uint8Array([...sample().subarray(0, 6), ...noise]);
+      const bytes = isSpoilt ? sample() : new Uint8Array([...sample().subarray(0, 10), ...noise]);
       if (isSpoilt) bytes.set(noise.subarray(0, Math.max(0, bytes.length - at)), Math.min(at, bytes.length));
+      if (at % 4 > 0) sealSnapshot(bytes); // what a hash does not stop
       try {
         readEverything(bytes);
       } catch (error) {
@@ -167,4 +169,13 @@ test('spoilt and random bytes end in a StateError, never in another', () => {
     }),
     { numRuns: 2000 },
   );
+});
+
+test('any byte that was changed is noticed', () => {
+  const good = sample();
+  for (let at = 0; at < good.length; at++) {
+    const bytes = good.slice();
+    bytes[at] = bytes[at]! ^ (1 << (at % 8));
+    expect(() => new StateReader(bytes), `byte ${at}`).toThrow(StateError);
+  }
 });

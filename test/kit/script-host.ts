@@ -2,7 +2,7 @@
 //
 //   limit NAME N              before anything else: a bound of `Limits`
 //   option NAME N             of the current socket, which is made if there is none; names as in TcpOption
-//   bind PORT · listen PORT [BACKLOG] · connect PORT · accept
+//   bind PORT · listen PORT [BACKLOG] · connect PORT [N] · accept      N bytes are written before the SYN goes out
 //   write N [more] · read N · shutdown read|write|both · close · abort
 //   state · error · ready · queued · info NAME
 //   connections · timewaits · isn (`greater`, `less` or `same`: the last SYN's number against the one before) · isn-is-new
@@ -99,11 +99,12 @@ export class StackScriptHost implements ScriptHost {
   }
 
   deadlineUs(): number {
-    return this.stack.deadlineUs();
+    return this.made ? this.stack.deadlineUs() : Infinity;
   }
 
   expire(nowUs: number): void {
     this.nowUs = nowUs;
+    if (!this.made) return;
     this.stack.expire(nowUs);
     this.pump();
   }
@@ -156,9 +157,11 @@ export class StackScriptHost implements ScriptHost {
       resultOf(this.tcp.setOption(this.socket(this.current).c, optionOf(name!), Number(value))),
     bind: ([port]) => resultOf(this.tcp.bind(this.socket(this.current).c, this.any, Number(port), ANY_IFACE)),
     listen: ([port, backlog = '5']) => this.listen(Number(port), Number(backlog)),
-    connect: ([port]) => {
-      const { c } = this.socket(this.current);
-      return resultOf(this.tcp.connect(c, this.peer, Number(port), ANY_IFACE));
+    connect: ([port, count = '0']) => {
+      const socket = this.socket(this.current);
+      const result = this.tcp.connect(socket.c, this.peer, Number(port), ANY_IFACE);
+      if (Number(count) > 0) this.write(socket, Number(count), false);
+      return resultOf(result);
     },
     accept: () => this.accept(),
     write: ([count, more], number) => this.write(this.socket(number), Number(count), more === 'more'),

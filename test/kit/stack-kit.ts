@@ -79,4 +79,10 @@ export class HostPair {
     this.a.onWake(() => this.pair.world.touch(this.pair.a));
     this.b.onWake(() => this.pair.world.touch(this.pair.b));
   }
+
+  /** The programs called sockets: both hosts get their turn. */
+  touch(): void {
+    this.pair.world.touch(this.pair.a);
+    this.pair.world.touch(this.pair.b);
+  }
 }

@@ -31,7 +31,7 @@ test('a wrong checksum is silently discarded', () => {
   expect(kit.sent()).toEqual([]);
 });
 
-test.each([1, 2, 7, 4, 13, 17, 255])('RFC 1122 §3.2.2: type %i is silently discarded', (type) => {
+test.each([1, 2, 7, 4, 17, 255])('RFC 1122 §3.2.2: type %i is silently discarded', (type) => {
   const kit = new NetKit();
   expect(kit.receive(icmpPacket(false, [type, 0, 0, 0, 0, 0, 0, 0], udpData(8)))).toBe(Drop.None);
   expect(kit.sent()).toEqual([]);

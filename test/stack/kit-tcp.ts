@@ -67,6 +67,7 @@ export class Host implements Paths, Sender {
   lowered: number[] = [];
   raised: number[] = [];
   confirms = 0;
+  doubts = 0;
   private readonly source: Address = new Int32Array(4);
   private readonly target: Address = new Int32Array(4);
   private readonly at: number;
@@ -120,6 +121,9 @@ export class Host implements Paths, Sender {
   }
   confirm(): void {
     this.confirms++;
+  }
+  doubt(): void {
+    this.doubts++;
   }
 
   open(_path: number, _protocol: number, bytes: number): number {

@@ -4,6 +4,7 @@ import { Drop } from '../../core/drop.ts';
 import { StateReader, StateWriter } from '../../core/state.ts';
 import { ANY, ANY4 } from '../../stack/address.ts';
 import { Errno } from '../../stack/errno.ts';
+import { HOP_LIMIT_OF_LINK } from '../../stack/ip.ts';
 import { IcmpError } from '../../stack/packet.ts';
 import {
   DatagramFlag,
@@ -59,7 +60,7 @@ test('sends ports, length and checksum of RFC 768', () => {
   const { bytes, hops, source } = host.sender.sent[0]!;
   expect([...bytes.subarray(0, 6)]).toEqual([0x13, 0x88, 0, 53, 0, 10]);
   expect(checksum(source, B4, 17, bytes)).toBe(0);
-  expect(hops).toBe(64);
+  expect(hops).toBe(HOP_LIMIT_OF_LINK);
 });
 
 test('RFC 768: a checksum that computes to zero is sent as ffff, in one piece or in many', () => {

@@ -60,7 +60,7 @@ test('a SYN offers MSS, SACK, timestamps and a scale (RFC 7323 §2.2, §3.2)', (
   t.tcp.connect(t.tcp.open(false), B, 80, 0);
   const [syn] = t.host.sent();
   expect(syn!.options.slice(0, 8)).toEqual([2, 4, 5, 0xb4, 4, 2, 8, 10]);
-  expect(syn!.options.slice(16, 20)).toEqual([1, 3, 3, 8]);
+  expect(syn!.options.slice(16, 20)).toEqual([1, 3, 3, 9]);
   expect(syn!.window).toBe(65535);
 });
 
@@ -300,7 +300,7 @@ test('after the start a lone segment is acknowledged within 500 ms, two at once 
   t.give('A', seq, 1, { data: bytes(1460) });
   expect(t.sent()).toEqual([]);
   t.give('A', seq + 1460, 1, { data: bytes(1460) });
-  expect(t.host.out.length).toBe(1);
+  expect(t.sent()).toEqual([`A 1:1(0) ack ${seq + 2920}`]);
 });
 
 // §3.8.1, §3.8.3: retransmission
@@ -584,4 +584,21 @@ test('ten thousand idle connections stay below 10 MB of buffers and columns', ()
   expect(host.tcp.connections).toBe(10_000);
   expect(slab.usedBytes - before).toBe(0);
   expect(host.snapshot().length).toBeLessThan(10_000_000);
+});
+
+// What small buffers need.
+
+test('a small buffer is acknowledged by quarters and announced whole when it is empty (§3.8.6.2.2, §3.8.6.3)', () => {
+  const t = new Bench();
+  t.listen();
+  t.tcp.setOption(t.l, TcpOption.ReceiveBuffer, 2048);
+  t.give('S', 0, 0, { options: MSS_1460 });
+  t.iss = t.host.sent()[0]!.seq;
+  t.give('A', 1, 1);
+  t.c = t.tcp.accept(t.l);
+  for (let i = 0, seq = 1; i < 20; i++, seq += 600) {
+    t.give('A', seq, 1, { data: bytes(600) });
+    t.read(600);
+    expect(t.host.sent().map((x) => x.window)).toEqual([2048]);
+  }
 });

@@ -40,7 +40,9 @@ function move(pair: Pair): void {
   }
 }
 
-test('a transfer goes on byte for byte the same when both sides are saved and loaded at any event', () => {
+test('a transfer goes on byte for byte the same when both sides are saved and loaded at any event', {
+  timeout: 60_000,
+}, () => {
   const whole = run(-1);
   expect(whole.filter((line) => line.endsWith('lost')).length).toBeGreaterThan(5);
   for (const at of [1, 2, 5, 9, 17, 23, 40, 66, 85, 101]) expect(run(at), `event ${at}`).toEqual(whole);

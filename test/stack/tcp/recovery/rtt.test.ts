@@ -71,6 +71,22 @@ describe('the retransmission timeout', () => {
     expect(s.recovery.srttUs(0)).toBe(10 * MS);
   });
 
+  test('takes no waiting for a retransmission as a round trip: not its own copy, not what was sent after it (§3)', () => {
+    const s = new Sender({ timestamps: true, rack: false }).send(1);
+    s.after(10 * MS).ack(1, [], AckFlag.HasTimestamp, 0);
+    s.send(3); // the first is lost, then the ACKs of the others
+    s.fire();
+    s.repair();
+    s.after(10 * MS).ack(4, [], AckFlag.HasTimestamp, s.shared.nowUs - 10 * MS);
+    expect(s.recovery.srttUs(0)).toBe(10 * MS);
+    s.send(1);
+    const nextUs = s.shared.nowUs;
+    s.fire(); // it arrived, and its ACK was lost
+    s.repair();
+    s.after(10 * MS).ack(5, [[4, 5]], AckFlag.HasTimestamp, nextUs);
+    expect(s.recovery.srttUs(0)).toBe(10 * MS);
+  });
+
   test('counts from the last acknowledgment of new data, and stops when all is acknowledged (§5.2, §5.3)', () => {
     const s = new Sender({ sack: false }).send(2);
     s.at(100 * MS).ack(1);
