@@ -180,6 +180,7 @@ export class Streams implements HandleOwner {
     this.wake();
     const gate = new Gate();
     handle.onReadable = () => gate.open();
+    handle.onClose = () => gate.open();
     const into = new Uint8Array(request.length);
     const timed = { ...options, timeoutUs: options.timeoutUs ?? PING_TIMEOUT_US };
     return this.timeouts.until(gate, timed, 'ping', () => {
@@ -211,9 +212,10 @@ export class Streams implements HandleOwner {
     this.wake();
     const gate = new Gate();
     handle.onWritable = () => gate.open();
+    handle.onClose = () => gate.open();
     try {
       await this.timeouts.until(gate, options, 'connect', () => (isDecided(handle.ready) ? true : undefined));
-      const errno = handle.takeError();
+      const errno = handle.isOpen ? handle.takeError() : Errno.ECONNABORTED;
       if (errno > 0) throw new SocketError(errno, 'connect', where);
       return new TcpStream(handle, this.timeouts);
     } catch (error) {

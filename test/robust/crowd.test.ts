@@ -1,0 +1,44 @@
+// What many stacks and many connections cost, each measured in a process of its own: crowd.ts.
+
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buildSync } from 'esbuild';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { ROOT } from '../kit/tidy.ts';
+
+const PATIENT = { timeout: 120_000 };
+let home = '';
+
+beforeAll(() => {
+  home = mkdtempSync(join(tmpdir(), 'weft-crowd-'));
+  const entryPoints = [join(ROOT, 'test/robust/crowd.ts')];
+  buildSync({ entryPoints, outfile: join(home, 'crowd.mjs'), bundle: true, platform: 'node', format: 'esm' });
+});
+afterAll(() => rmSync(home, { recursive: true }));
+
+function run(what: string, count: number): Record<string, number> {
+  const args = ['--expose-gc', join(home, 'crowd.mjs'), what, String(count)];
+  return JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' }));
+}
+
+test('stacks on one switch answer pings and requests, each with less than 1.5 MB', PATIENT, () => {
+  const { answered, asked, heapEach, slabEach, slabLeft } = run('stacks', 60);
+  expect([answered, asked]).toEqual([59, 59]);
+  expect(heapEach! + slabEach!).toBeLessThan(1_500_000);
+  expect(slabLeft).toBeLessThanOrEqual(0); // the switch gives some back, too
+});
+
+test('a stack that is closed leaves nothing behind, and nobody who waits for ever', PATIENT, () => {
+  const { slabLeft, heapGrowth } = run('reopen', 1000);
+  expect(slabLeft).toBe(0);
+  expect(heapGrowth).toBeLessThan(3_000_000); // of 750 stacks
+});
+
+test('ten thousand idle connections take about a kilobyte each and have nothing to do', PATIENT, () => {
+  const { received, heapEach, slabEach, isQuietAll } = run('idle', 10_000);
+  expect(received).toBe(1_000_000);
+  expect(heapEach! + slabEach!).toBeLessThan(1300);
+  expect(isQuietAll).toBe(true);
+});
