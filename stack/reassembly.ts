@@ -17,10 +17,8 @@ import { ADDRESS_WORDS, type Address } from './address.ts';
 import type { Limits } from './limits.ts';
 import type { Part, Shared } from './shared.ts';
 
-/** RFC 8200 §4.5. */
-export const IP6_WAIT_US = 60 * US_PER_S;
-/** Deviates from RFC 1122 §3.3.2 (60 s): because 16 bits of identification are used up sooner, RFC 4963. */
-export const IP4_WAIT_US = 30 * US_PER_S;
+/** From the first piece on. RFC 8200 §4.5, and RFC 1122 §3.3.2: 60 to 120 s, of which the least is kept (RFC 4963). */
+export const WAIT_US = 60 * US_PER_S;
 
 const STARTS_BYTES = 1024; // bits for 65,536 / 8
 const HEADER_ROOM = 520;
@@ -130,7 +128,7 @@ export class Reassembly implements Part {
     this.headerBytes[free] = 0;
     this.firstBytes[free] = 0;
     this.ecn[free] = 0;
-    this.deadline[free] = this.shared.nowUs + (protocol === IP6_KEY ? IP6_WAIT_US : IP4_WAIT_US);
+    this.deadline[free] = this.shared.nowUs + WAIT_US;
     return free;
   }
 
