@@ -44,6 +44,7 @@ export class StackPort implements Port {
     this.host = host;
     this.takesOffload = iface.takesOffload;
     if (host) this.nowUs = host.nowUs();
+    stack.ports.push(this);
   }
 
   get frameBytesMax(): number {
@@ -62,6 +63,7 @@ export class StackPort implements Port {
     if (!stack.sockets.packets.isIdle) this.show(burst);
     stack.dispatch(nowUs);
     this.schedule();
+    if (stack.ports.length > 1) this.wakeOthers();
     return isLeft || hasWork || iface.output.pending > 0 || stack.hasWork;
   }
 
@@ -76,7 +78,7 @@ export class StackPort implements Port {
     if (this.isClosed) return true;
     this.read();
     this.stack.dispatch(nowUs);
-    if (this.iface.output.pending > 0 || this.stack.hasWork) this.host?.wake(this);
+    this.wakeSenders();
     this.schedule();
     return true;
   }
@@ -98,7 +100,7 @@ export class StackPort implements Port {
     this.nowUs = nowUs;
     this.stack.expire(nowUs);
     this.stack.dispatch(nowUs);
-    if (this.iface.output.pending > 0 || this.stack.hasWork) this.host?.wake(this);
+    this.wakeSenders();
     this.schedule();
   }
 
@@ -110,8 +112,19 @@ export class StackPort implements Port {
 
   close(): void {
     this.isClosed = true;
+    this.stack.ports.splice(this.stack.ports.indexOf(this), 1);
     if (this.timer !== NO_TIMER) this.host?.cancel(this.timer);
     this.timer = NO_TIMER;
+  }
+
+  /** Asks for the turns in which what the stack has to send now is fetched, by whatever interface it leaves. */
+  private wakeSenders(): void {
+    if (this.iface.output.pending > 0 || this.stack.hasWork) this.host?.wake(this);
+    if (this.stack.ports.length > 1) this.wakeOthers();
+  }
+
+  private wakeOthers(): void {
+    for (const port of this.stack.ports) if (port !== this && port.iface.output.pending > 0) port.host?.wake(port);
   }
 
   /** Packet sockets see what leaves, too. */

@@ -50,6 +50,7 @@ import { Redirects } from './redirects.ts';
 import { Routes } from './routes.ts';
 import { type Part, Shared } from './shared.ts';
 import { Sockets } from './sockets.ts';
+import type { StackPort } from './stack-port.ts';
 import { Streams } from './streams.ts';
 import { Tcp } from './tcp/tcp.ts';
 
@@ -101,6 +102,8 @@ export class Stack {
   readonly sockets: Sockets;
   /** The promise API. */
   readonly streams: Streams;
+  /** The interfaces that are plugged in; each adds and removes itself. */
+  readonly ports: StackPort[] = [];
   /** DHCP, name resolution, and the one string that configures all. */
   readonly configuration: Configuration;
   private readonly output: IpOutput;

@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { PLAIN } from '../../core/burst.ts';
 import { Drop } from '../../core/drop.ts';
+import { Slab } from '../../core/slab.ts';
 import { StateError } from '../../core/state.ts';
-import { Family, parseAddress, Ready, SocketType, type Stack } from '../../stack/stack.ts';
-import { HostPair } from '../kit/stack-kit.ts';
+import { Family, parseAddress, Ready, SocketType, type Stack, StackPort } from '../../stack/stack.ts';
+import { addAddress, HostPair, newHost } from '../kit/stack-kit.ts';
 
 const BYTES = 1_000_000;
 const byteAt = (i: number): number => (i * 7) & 255;
@@ -107,4 +108,25 @@ describe('a stack', () => {
     expect(() => b.load(snapshot.subarray(0, snapshot.length - 1), 0)).toThrow(StateError);
     expect(() => b.load(Uint8Array.of(1, 2, 3), 0)).toThrow(StateError);
   });
+});
+
+test('what comes in by one interface and leaves by another wakes the other port', () => {
+  const slab = new Slab({ bytesMax: 8 << 20 });
+  const { stack, port } = newHost(slab, 1);
+  const eth1 = stack.addInterface({
+    name: 'eth1',
+    mac: Uint8Array.of(2, 0, 0, 0, 1, 1),
+    mtuBytes: 1500,
+    dadTransmits: 0,
+  });
+  const woken: unknown[] = [];
+  const host = { nowUs: () => 0, wake: (one: unknown) => void woken.push(one), at: () => 1, cancel: () => {} };
+  const other = new StackPort(stack, eth1, host);
+  woken.length = 0;
+  addAddress(stack, eth1.number, 'fd01::1/64'); // its neighbours are told at once
+  port.flush(0);
+  expect(woken).toEqual([other]);
+  other.close();
+  port.flush(0);
+  expect(woken).toEqual([other]);
 });
