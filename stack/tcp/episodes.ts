@@ -35,8 +35,10 @@ export class Episodes {
     this.recoveries++;
     if (table.phase[c] === Phase.Open) {
       this.remember(c);
-      // RFC 5681 §3.2 step 2: what limited transmit sent beyond the window is not counted.
-      reduceThreshold(table, c, Math.min(out, Math.max(table.cwnd[c]!, table.mss[c]!)));
+      // RFC 5681 §3.2 step 2 and RFC 6675 §5 (4.2): Reno does not count what limited transmit sent beyond the window. RFC 9438
+      // §4.6 takes FlightSize as it is; at windows of a few segments that is what lets CUBIC live with 5 % of loss.
+      const isCubic = table.can(c, Option.Cubic);
+      reduceThreshold(table, c, isCubic ? out : Math.min(out, Math.max(table.cwnd[c]!, table.mss[c]!)));
     } else {
       table.unset(c, Mark.Undoable); // it was reduced in this window already, for another reason
     }

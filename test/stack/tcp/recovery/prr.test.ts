@@ -79,9 +79,9 @@ describe('Proportional Rate Reduction (RFC 9937)', () => {
       s.ack(0, [[1, i]]);
       sent += s.repair().length + s.fill();
     }
-    expect(sent).toBe(2 + 12); // limited transmit, and 17 delivered · 14 / 20
+    expect(sent).toBe(2 + 13); // limited transmit, and 17 delivered · 15 / 20
     const ssthresh = s.recovery.ssthresh(0);
-    expect(ssthresh).toBe(14_000); // of 20: limited transmit is not counted (RFC 5681 §3.2)
+    expect(ssthresh).toBe(15_400); // 0.7 of 22: FlightSize as it is (RFC 9438 §4.6)
     expect(Math.abs(s.recovery.flight(0) - ssthresh)).toBeLessThanOrEqual(1000);
     s.after(100 * MS).ack(((s.nxt - s.isn) | 0) / 1000);
     expect(s.recovery.cwnd(0)).toBe(ssthresh);
