@@ -35,7 +35,7 @@ export interface StackHostOptions {
   readonly vnl: string;
   /** Fail at once if the plug finds nobody there. */
   readonly mustBeUp: boolean;
-  /** One line of configuration; see stack/config.ts. */
+  /** One line of configuration; see stack/config/config.ts. */
   readonly line: string;
   /** 6 bytes; without it the line's, else a random one that is locally administered. */
   readonly mac?: Uint8Array | undefined;

@@ -4,7 +4,7 @@ import { Burst } from '../core/burst.ts';
 import { Drop } from '../core/drop.ts';
 import { JUMBO_FRAME_BYTES, type Port, PortCounters, SUPER_FRAME_BYTES } from '../core/port.ts';
 import { NEVER } from '../core/time.ts';
-import type { NetworkInterface } from './interfaces.ts';
+import type { NetworkInterface } from './link/interfaces.ts';
 import type { Stack } from './stack.ts';
 
 /** What a stack in a thread's loop is given by it. The simulator needs none: it asks `deadlineUs` and `receive` itself. */

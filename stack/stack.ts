@@ -30,41 +30,48 @@ import * as ethernet from '../wire/ethernet.ts';
 import * as icmp from '../wire/icmp.ts';
 import * as icmp6 from '../wire/icmp6.ts';
 import { Protocol } from '../wire/ipv4.ts';
-import { Addresses } from './addresses.ts';
-import { Autoconf } from './autoconf.ts';
-import { Configuration } from './configuration.ts';
-import { Forwarder } from './forward.ts';
-import { IcmpProtocol } from './icmp.ts';
-import { Icmp6Protocol } from './icmp6.ts';
-import { type InterfaceOptions, Interfaces, type NetworkInterface } from './interfaces.ts';
-import { IpOutput } from './ip-output.ts';
-import { Ip4Input } from './ip4-input.ts';
-import { Ip6Input } from './ip6-input.ts';
+import { Addresses } from './autoconf/addresses.ts';
+import { Autoconf } from './autoconf/autoconf.ts';
+import { Configuration } from './config/configuration.ts';
 import { LIMITS, type Limits } from './limits.ts';
-import { LinkReports } from './link-reports.ts';
-import { Loopback } from './loopback.ts';
-import { Paths } from './paths.ts';
-import { Protocols } from './protocols.ts';
-import { Reassembly } from './reassembly.ts';
-import { Redirects } from './redirects.ts';
-import { Routes } from './routes.ts';
+import { type InterfaceOptions, Interfaces, type NetworkInterface } from './link/interfaces.ts';
+import { Loopback } from './link/loopback.ts';
+import { Forwarder } from './net/forward.ts';
+import { IcmpProtocol } from './net/icmp.ts';
+import { Icmp6Protocol } from './net/icmp6.ts';
+import { IpOutput } from './net/ip-output.ts';
+import { Ip4Input } from './net/ip4-input.ts';
+import { Ip6Input } from './net/ip6-input.ts';
+import { LinkReports } from './net/link-reports.ts';
+import { Paths } from './net/paths.ts';
+import { Protocols } from './net/protocols.ts';
+import { Reassembly } from './net/reassembly.ts';
+import { Redirects } from './net/redirects.ts';
+import { Routes } from './net/routes.ts';
 import { type Part, Shared } from './shared.ts';
-import { Sockets } from './sockets.ts';
+import { Sockets } from './socket/sockets.ts';
+import { Streams } from './socket/streams.ts';
 import type { StackPort } from './stack-port.ts';
-import { Streams } from './streams.ts';
 import { Tcp } from './tcp/tcp.ts';
 
 export { type Address, format as formatAddress, parse as parseAddress } from './address.ts';
-export { AddressOrigin, AddressState } from './addresses.ts';
-export { type Config, parseConfig } from './config.ts';
+export { AddressOrigin, AddressState } from './autoconf/addresses.ts';
+export { type Config, parseConfig } from './config/config.ts';
+export { interfaceOptionsOf } from './config/interface-options.ts';
 export { Errno, errnoName } from './errno.ts';
-export { interfaceOptionsOf } from './interface-options.ts';
-export type { NetworkInterface } from './interfaces.ts';
 export { ANY_IFACE, LOOPBACK_IFACE } from './ip.ts';
 export { LIMITS, type Limits } from './limits.ts';
-export { RouteOrigin } from './routes.ts';
-export { Datagram, Family, MessageFlag, SocketName, SocketOption, SocketProtocol, SocketType } from './sockets.ts';
-export { type StackHost, StackPort } from './stack-port.ts';
+export type { NetworkInterface } from './link/interfaces.ts';
+export { RouteOrigin } from './net/routes.ts';
+export {
+  Datagram,
+  Family,
+  MessageFlag,
+  SocketName,
+  SocketOption,
+  SocketProtocol,
+  SocketType,
+} from './socket/sockets.ts';
 export {
   Listener,
   type ReceivedDatagram,
@@ -73,7 +80,8 @@ export {
   Streams,
   TcpStream,
   UdpSocket,
-} from './streams.ts';
+} from './socket/streams.ts';
+export { type StackHost, StackPort } from './stack-port.ts';
 export { Ready, State as TcpState, TcpOption } from './tcp/tcp.ts';
 
 const HEADER_BYTES = ethernet.HEADER_BYTES;

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { Errno } from '../../stack/errno.ts';
-import { GroupChange } from '../../stack/sockets.ts';
+import { GroupChange } from '../../stack/socket/sockets.ts';
 import { Family, SocketOption, SocketType } from '../../stack/stack.ts';
 import {
   address,

@@ -1,7 +1,7 @@
 // RFC 4861 §6.3 and RFC 4862 through a whole stack: a host finds its routers and makes its addresses.
 
 import { describe, expect, test } from 'vitest';
-import { AUTOCONF } from '../../stack/autoconf.ts';
+import { AUTOCONF } from '../../stack/autoconf/autoconf.ts';
 import {
   echo,
   FAR,

@@ -1,7 +1,7 @@
 // RFC 8200, RFC 4861 §6.2 and §8.2, RFC 1812 §5 through a whole stack with two interfaces: the router's role.
 
 import { describe, expect, test } from 'vitest';
-import { ADVERTISEMENT } from '../../stack/advertisement.ts';
+import { ADVERTISEMENT } from '../../stack/autoconf/advertisement.ts';
 import { RouteOrigin } from '../../stack/stack.ts';
 import {
   address,

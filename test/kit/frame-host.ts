@@ -4,7 +4,7 @@
 import { Burst, PLAIN } from '../../core/burst.ts';
 import type { Drop } from '../../core/drop.ts';
 import { Slab } from '../../core/slab.ts';
-import type { AutoconfOptions } from '../../stack/autoconf.ts';
+import type { AutoconfOptions } from '../../stack/autoconf/autoconf.ts';
 import {
   AddressState,
   Family,

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { Trace } from '../../sim/sim.ts';
-import { ADVERTISEMENT } from '../../stack/advertisement.ts';
+import { ADVERTISEMENT } from '../../stack/autoconf/advertisement.ts';
 import { Family, parseAddress, SocketType, type Stack, TcpOption, TcpState } from '../../stack/stack.ts';
 import { BulkReceiver, BulkSender } from '../kit/bulk.ts';
 import { Scenario, type ScenarioHost } from '../kit/scenario-kit.ts';

@@ -4,7 +4,7 @@ import { Burst } from '../../core/burst.ts';
 import { Slab } from '../../core/slab.ts';
 import { StateReader, StateWriter } from '../../core/state.ts';
 import { type Address, assign, format } from '../../stack/address.ts';
-import type { DatagramIo, DatagramOptions, StreamIo } from '../../stack/datagram-io.ts';
+import type { DatagramIo, DatagramOptions, StreamIo } from '../../stack/config/datagram-io.ts';
 import { Errno } from '../../stack/errno.ts';
 import { Output } from '../../stack/output.ts';
 import { type Part, Shared } from '../../stack/shared.ts';

@@ -3,10 +3,10 @@
 import type { PairOptions } from '../../sim/sim.ts';
 import { Pair } from '../../sim/sim.ts';
 import { type Address, format, ip4Of, isLinkLocal, of4 } from '../../stack/address.ts';
-import { ADVERTISEMENT, type Advertisement } from '../../stack/advertisement.ts';
-import { bytesOf } from '../../stack/resolver-names.ts';
-import { SocketDatagrams } from '../../stack/socket-io.ts';
-import { SocketOption } from '../../stack/socket-options.ts';
+import { ADVERTISEMENT, type Advertisement } from '../../stack/autoconf/advertisement.ts';
+import { bytesOf } from '../../stack/config/resolver-names.ts';
+import { SocketDatagrams } from '../../stack/config/socket-io.ts';
+import { SocketOption } from '../../stack/socket/socket-options.ts';
 import { AddressState, Errno, Family, formatAddress, parseAddress, SocketType, type Stack } from '../../stack/stack.ts';
 import { viewOf } from '../../wire/bytes.ts';
 import * as dhcp4 from '../../wire/dhcp4.ts';

@@ -3,14 +3,14 @@
 import { Drop } from '../../core/drop.ts';
 import { Slab } from '../../core/slab.ts';
 import { type Address, ANY, equal, isAny, isIp4, isLinkLocal, isLoopback, parse } from '../../stack/address.ts';
-import { sumOf } from '../../stack/datagram-output.ts';
 import { Errno } from '../../stack/errno.ts';
 import type { Paths, Sender } from '../../stack/ip.ts';
 import { LIMITS, type Limits } from '../../stack/limits.ts';
 import { Output } from '../../stack/output.ts';
 import { Packet } from '../../stack/packet.ts';
 import { Shared } from '../../stack/shared.ts';
-import { Sockets } from '../../stack/sockets.ts';
+import { sumOf } from '../../stack/socket/datagram-output.ts';
+import { Sockets } from '../../stack/socket/sockets.ts';
 import { Ready, State, type Tcp } from '../../stack/tcp/tcp.ts';
 import { finish } from '../../wire/checksum.ts';
 import { Protocol } from '../../wire/ipv4.ts';
