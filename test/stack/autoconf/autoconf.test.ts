@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { StateError } from '../../../core/state.ts';
+import { StateError, sealSnapshot } from '../../../core/state.ts';
 import { AddressOrigin, AddressState } from '../../../stack/autoconf/addresses.ts';
 import { AutoconfEvent } from '../../../stack/autoconf/autoconf-events.ts';
 import { Bench, ip, prefixOption, ra, rdnssOption, S, sourceMac } from '../kit-nd.ts';
@@ -147,6 +147,7 @@ describe('snapshots', () => {
     for (let i = 0; i < 800; i++) {
       const bad = Uint8Array.from(good);
       bad[start + ((i * 7919 + 13) % (bad.length - start))]! ^= 1 << (i % 8);
+      sealSnapshot(bad); // as if somebody had written it so
       const twin = new Bench();
       try {
         twin.load(bad, bench.nowUs);
