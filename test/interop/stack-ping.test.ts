@@ -55,11 +55,12 @@ describe.each(FAMILIES)('by $family', PATIENT, ({ stack, v6 }) => {
     const family = v6 === '' ? 'ipv4' : 'ipv6';
     const show = `ip neigh show ${stack} dev eth0`;
     const waitFor = (state: string): string =>
-      `i=0; until ${show} | grep -q ${state}; do i=$((i+1)); [ $i -lt 100 ] || exit 1; sleep 0.1; done; echo is ${state};`;
+      `i=0; until ${show} | grep -q ${state}; do i=$((i+1)); [ $i -lt 600 ] || exit 1; sleep 0.1; done; echo is ${state};`;
     const said = await net.kernel(
       [
         `sysctl -qw net.${family}.neigh.eth0.base_reachable_time_ms=1000 net.${family}.neigh.eth0.delay_first_probe_time=1`,
-        `ping -q -c1 ${stack} > /dev/null; ${waitFor('REACHABLE')} ${waitFor('STALE')}`,
+        // A timer that was set before knows nothing of the new times.
+        `ip neigh flush dev eth0; ping -q -c1 ${stack} > /dev/null; ${waitFor('REACHABLE')} ${waitFor('STALE')}`,
         // Of its own accord, by traffic that confirms nothing: a datagram to discard.
         `echo x | nc -u -q0 -w1 ${stack} 9; ${waitFor('DELAY')} ${waitFor('REACHABLE')}`,
         `mac=$(${show} | sed 's/.*lladdr \\([^ ]*\\).*/\\1/'); ip neigh replace ${stack} lladdr $mac dev eth0 nud probe`,
