@@ -58,8 +58,8 @@ describe.each(FAMILIES)('by $family', PATIENT, ({ stack, v6 }) => {
       `i=0; until ${show} | grep -q ${state}; do i=$((i+1)); [ $i -lt 600 ] || exit 1; sleep 0.1; done; echo is ${state};`;
     const said = await net.kernel(
       [
-        `sysctl -qw net.${family}.neigh.eth0.base_reachable_time_ms=1000 net.${family}.neigh.eth0.delay_first_probe_time=1`,
-        // A timer that was set before knows nothing of the new times.
+        `sysctl -qw net.${family}.neigh.eth0.base_reachable_time_ms=4000 net.${family}.neigh.eth0.delay_first_probe_time=1`,
+        // The kernel draws 2 to 6 s: less than the delay before a probe and its own IPv6 probes would keep it from getting stale.
         `ip neigh flush dev eth0; ping -q -c1 ${stack} > /dev/null; ${waitFor('REACHABLE')} ${waitFor('STALE')}`,
         // Of its own accord, by traffic that confirms nothing: a datagram to discard.
         `echo x | nc -u -q0 -w1 ${stack} 9; ${waitFor('DELAY')} ${waitFor('REACHABLE')}`,
