@@ -78,7 +78,6 @@ export const Drop = {
   TcpReset: 67, // a reset or SYN that fails RFC 5961
   TcpBacklog: 68, // the listener's queue was full
   TcpMemory: 69, // no room for what came
-  TcpUrgent: 70, // urgent data, which the stack refuses
 } as const;
 export type Drop = (typeof Drop)[keyof typeof Drop];
 

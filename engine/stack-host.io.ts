@@ -89,7 +89,6 @@ export class StackHost {
       at: (deadlineUs, act) => fabric.at(deadlineUs, act),
       cancel: (timer) => fabric.cancel(timer),
     });
-    this.stack.onWake(() => this.port.nudge());
     this.node = new FabricNode(fabric, {
       notify: ({ event, port, text = '' }) => this.hear(event, port, text),
       shutdown: () => this.close(),

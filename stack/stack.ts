@@ -126,7 +126,7 @@ export class Stack {
   private offsetUs = 0; // the stack's clock minus the host's
   private isUnfinished = false;
   private isClosed = false;
-  private wakers: (() => void)[] = [];
+  private readonly wakers: (() => void)[] = [];
 
   constructor({ slab, secret, nowUs, limits }: StackOptions) {
     this.limits = { ...LIMITS, ...limits };
@@ -290,7 +290,7 @@ export class Stack {
     this.streams.dispatch();
   }
 
-  /** `act` is called when programs left work for the stack: the ports' `nudge`. */
+  /** `act` is called when programs left work for the stack: for who drives ports without a host, as the simulator. */
   onWake(act: () => void): void {
     this.wakers.push(act);
   }
@@ -357,6 +357,7 @@ export class Stack {
   }
 
   private wake(): void {
+    for (const port of this.ports) port.nudge();
     for (const act of this.wakers) act();
   }
 }

@@ -18,6 +18,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, type TestContext, test } from 'vitest';
 import { AS_USER, needPrograms } from './kit/run-kit.ts';
+import { skipIf } from './kit/skip.ts';
 import { ROOT } from './kit/tidy.ts';
 import { lessonsOf, missingLine } from './kit/tutorial.ts';
 
@@ -100,9 +101,7 @@ function needTap(ctx: TestContext): void {
   try {
     if (!isRoot) accessSync('/dev/net/tun', constants.R_OK | constants.W_OK);
   } catch {
-    const reason = 'vdens needs a /dev/net/tun that a user may open';
-    if (process.env.WEFT_NO_SKIP) throw new Error(`may not be skipped: ${reason}`);
-    ctx.skip(reason);
+    skipIf(ctx, 'vdens needs a /dev/net/tun that a user may open');
   }
 }
 

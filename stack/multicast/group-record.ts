@@ -168,3 +168,32 @@ export class GroupRecord {
     this.changed = this.changed.filter((one) => one.reports > 0);
   }
 }
+
+/** How long the parts of a report are, in bytes: its header, a record without sources, an address, and all of it. */
+export interface ReportSizes {
+  readonly headerBytes: number;
+  readonly recordBytes: number;
+  readonly addressBytes: number;
+  readonly bytesMax: number;
+}
+
+/** Gives the records to `send` in as few reports as hold them, with each report's length: RFC 3376 §4.2.16, RFC 3810 §5.2.15. */
+export function inReports(
+  records: readonly ReportRecord[],
+  { headerBytes, recordBytes, addressBytes, bytesMax }: ReportSizes,
+  send: (batch: readonly ReportRecord[], bytes: number) => void,
+): void {
+  let batch: ReportRecord[] = [];
+  let bytes = headerBytes;
+  for (const record of records) {
+    const size = recordBytes + addressBytes * record.sources.length;
+    if (bytes + size > bytesMax && batch.length > 0) {
+      send(batch, bytes);
+      batch = [];
+      bytes = headerBytes;
+    }
+    batch.push(record);
+    bytes += size;
+  }
+  if (batch.length > 0) send(batch, bytes);
+}

@@ -14,7 +14,7 @@ import { isAssigned } from '../link/own-addresses.ts';
 import type { Packet } from '../packet.ts';
 import { Random } from '../random.ts';
 import { Purpose, type Shared } from '../shared.ts';
-import type { ReportRecord } from './group-record.ts';
+import { inReports, type ReportRecord, type ReportSizes } from './group-record.ts';
 import { GroupReporter, type GroupWire, responseUs } from './group-reporter.ts';
 import { SOURCES_MAX, type SourceSet } from './source-set.ts';
 
@@ -29,6 +29,12 @@ const MESSAGE_BYTES = 8;
 const QUERY3_BYTES = 12;
 const RECORD_BYTES = 8;
 const REPORT_BYTES_MAX = 576 - 24;
+const SIZES: ReportSizes = {
+  headerBytes: MESSAGE_BYTES,
+  recordBytes: RECORD_BYTES,
+  addressBytes: ipv4.ADDRESS_BYTES,
+  bytesMax: REPORT_BYTES_MAX,
+};
 const TENTH_US = 100 * US_PER_MS;
 /** RFC 3376 §7.2.1, RFC 2236 §4: what a version 1 query, whose field is 0, means. */
 const VERSION1_RESPONSE_US = 10 * US_PER_S;
@@ -79,19 +85,7 @@ export class Igmp implements GroupWire {
   }
 
   sendReports(iface: NetworkInterface, records: readonly ReportRecord[]): void {
-    let batch: ReportRecord[] = [];
-    let bytes = MESSAGE_BYTES;
-    for (const record of records) {
-      const size = RECORD_BYTES + 4 * record.sources.length;
-      if (bytes + size > REPORT_BYTES_MAX && batch.length > 0) {
-        this.sendBatch(iface, batch, bytes);
-        batch = [];
-        bytes = MESSAGE_BYTES;
-      }
-      batch.push(record);
-      bytes += size;
-    }
-    if (batch.length > 0) this.sendBatch(iface, batch, bytes);
+    inReports(records, SIZES, (batch, bytes) => this.sendBatch(iface, batch, bytes));
   }
 
   sendOldReport(iface: NetworkInterface, group: Address, version: number): void {

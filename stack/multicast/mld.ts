@@ -14,7 +14,7 @@ import { linkLocalOf, NO_ADDRESS } from '../link/own-addresses.ts';
 import type { Packet } from '../packet.ts';
 import { Random } from '../random.ts';
 import { Purpose, type Shared } from '../shared.ts';
-import type { ReportRecord } from './group-record.ts';
+import { inReports, type ReportRecord, type ReportSizes } from './group-record.ts';
 import { GroupReporter, type GroupWire, responseUs } from './group-reporter.ts';
 import { SOURCES_MAX, type SourceSet } from './source-set.ts';
 
@@ -29,6 +29,13 @@ const RECORD_BYTES = 20;
 const GROUP = 8;
 // Behind the IPv6 and hop-by-hop headers, in a link MTU of 1280.
 const REPORT_BYTES_MAX = 1280 - ipv6.HEADER_BYTES - 8;
+
+const SIZES: ReportSizes = {
+  headerBytes: REPORT2_HEADER_BYTES,
+  recordBytes: RECORD_BYTES,
+  addressBytes: ipv6.ADDRESS_BYTES,
+  bytesMax: REPORT_BYTES_MAX,
+};
 
 /** Receives and writes MLD; `reporter` decides. */
 export class Mld implements GroupWire {
@@ -72,19 +79,7 @@ export class Mld implements GroupWire {
   }
 
   sendReports(iface: NetworkInterface, records: readonly ReportRecord[]): void {
-    let batch: ReportRecord[] = [];
-    let bytes = REPORT2_HEADER_BYTES;
-    for (const record of records) {
-      const size = recordBytes(record);
-      if (bytes + size > REPORT_BYTES_MAX && batch.length > 0) {
-        this.sendBatch(iface, batch, bytes);
-        batch = [];
-        bytes = REPORT2_HEADER_BYTES;
-      }
-      batch.push(record);
-      bytes += size;
-    }
-    if (batch.length > 0) this.sendBatch(iface, batch, bytes);
+    inReports(records, SIZES, (batch, bytes) => this.sendBatch(iface, batch, bytes));
   }
 
   sendOldReport(iface: NetworkInterface, group: Address): void {
@@ -184,8 +179,6 @@ export class Mld implements GroupWire {
     this.frames.commit();
   }
 }
-
-const recordBytes = (record: ReportRecord): number => RECORD_BYTES + 16 * record.sources.length;
 
 /** True if the packet's hop-by-hop header has a router alert for MLD, RFC 2711 §2.1. */
 function hasRouterAlert(view: DataView, packet: Packet): boolean {

@@ -9,6 +9,7 @@ import { build } from 'esbuild';
 import { afterAll, beforeAll, expect, type TestContext, test } from 'vitest';
 import { JOB_DEFAULTS, type Job, type Result } from '../../bench/kit/job.ts';
 import { whyNoNative } from '../../sys/libc.io.ts';
+import { skipIf } from '../kit/skip.ts';
 import { ROOT } from '../kit/tidy.ts';
 
 const out = join(ROOT, 'dist/test');
@@ -45,9 +46,7 @@ afterAll(async () => {
 });
 
 function need(ctx: TestContext): void {
-  if (!reason) return;
-  if (process.env.WEFT_NO_SKIP) throw new Error(reason);
-  ctx.skip(reason);
+  skipIf(ctx, reason || undefined);
 }
 
 async function generate(job: Partial<Job>): Promise<Result> {

@@ -3,6 +3,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { needPrograms } from '../kit/run-kit.ts';
+import { skipIf } from '../kit/skip.ts';
 import { eventually, type FramePipe, frame, Home, hex, PATIENT, weft } from '../kit/weft-kit.ts';
 
 let home: Home;
@@ -182,7 +183,7 @@ describe('a running node', PATIENT, () => {
   });
 
   test('answers nobody but its owner', async (ctx) => {
-    if (process.getuid?.() !== 0) ctx.skip('only root can be somebody else');
+    skipIf(ctx, process.getuid?.() === 0 ? undefined : 'only root can be somebody else');
     const net = await home.switch('net');
     const mode = await home.sh(`stat -c '%a %F' ${net} ${net}/*`);
     expect(mode).toBe('700 directory\n600 socket\n600 socket\n600 socket\n600 regular file\n600 socket\n');

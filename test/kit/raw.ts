@@ -7,6 +7,7 @@ import { type NetworkOptions, NetworkService } from '../../engine/network-servic
 import { writeRequest } from '../../plug/vde-request.ts';
 import { addressOf, Errno, errno, sys } from '../../sys/libc.io.ts';
 import { AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, SOCK_DGRAM, SOCK_STREAM, Sockets } from '../../sys/socket.io.ts';
+import { skipIf } from './skip.ts';
 import { tempDir } from './test-host.ts';
 
 const BUFFER_BYTES = 1 << 20;
@@ -162,7 +163,5 @@ export class TestFabric {
 
 /** Skips the test for a reason, if there is one, or fails it where nothing may be skipped. */
 export function needsNative(ctx: { skip(reason: string): void }, why: string | undefined): void {
-  if (why === undefined) return;
-  if (process.env.WEFT_NO_SKIP) throw new Error(why);
-  ctx.skip(why);
+  skipIf(ctx, why);
 }

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import type { TestContext } from 'vitest';
+import { skipIf } from './skip.ts';
 import { ROOT } from './tidy.ts';
 
 const NOBODY = 65534;
@@ -45,17 +46,12 @@ const isInstalled = (program: string): boolean => {
 /** Skips the test with a reason if a program is missing; fails it where nothing may be skipped. */
 export function needPrograms(ctx: TestContext, ...programs: string[]): void {
   const missing = programs.filter((program) => !isInstalled(program));
-  if (missing.length > 0) skip(ctx, `not installed: ${missing.join(', ')}`);
+  skipIf(ctx, missing.length > 0 ? `not installed: ${missing.join(', ')}` : undefined);
 }
 
 /** Skips unless root, which tests need that make a device node. */
 export function needRoot(ctx: TestContext): void {
-  if (!isRoot) skip(ctx, 'only root can make a /dev/net/tun for the test');
-}
-
-function skip(ctx: TestContext, reason: string): void {
-  if (process.env.WEFT_NO_SKIP) throw new Error(`may not be skipped: ${reason}`);
-  ctx.skip(reason);
+  skipIf(ctx, isRoot ? undefined : 'only root can make a /dev/net/tun for the test');
 }
 
 export interface Ended {

@@ -10,6 +10,7 @@ import type { Port } from '../../core/port.ts';
 import { Slab } from '../../core/slab.ts';
 import type { PlugHost } from '../../plug/host.ts';
 import type { NodePlugHooks } from '../../plug/node-plug.ts';
+import { skipIf } from './skip.ts';
 
 const CELL_BYTES = 1 << 17;
 
@@ -173,8 +174,5 @@ export function tempDir(): { path: string; file(name: string): string; remove():
 /** Skips the test, or fails it where nothing may be skipped, if `program` is not installed. */
 export function needs(ctx: { skip(reason: string): void }, program: string, why?: string): void {
   const { error } = spawnSync(program, ['--version'], { stdio: 'ignore' });
-  const reason = error ? `${program} is not installed` : why;
-  if (reason === undefined) return;
-  if (process.env.WEFT_NO_SKIP) throw new Error(reason);
-  ctx.skip(reason);
+  skipIf(ctx, error ? `${program} is not installed` : why);
 }

@@ -2,13 +2,12 @@
 
 import { spawnSync } from 'node:child_process';
 import type { TestContext } from 'vitest';
+import { skipIf } from './skip.ts';
 
 /** Skips the test if `name` is not installed; with WEFT_NO_SKIP set, fails it instead. */
 export function needTool(ctx: TestContext, name: string): void {
   const found = spawnSync('sh', ['-c', `command -v "$0"`, name]).status === 0;
-  if (found) return;
-  if (process.env.WEFT_NO_SKIP) throw new Error(`${name} is not installed`);
-  ctx.skip(`${name} is not installed`);
+  skipIf(ctx, found ? undefined : `${name} is not installed`);
 }
 
 /** What `name` writes to its standard output when it is given `input`. Throws with its complaints if it fails. */

@@ -4,7 +4,6 @@ import { UsageError } from '../../../core/assert.ts';
 import { format } from '../../../stack/address.ts';
 import { Feature, formatConfig, parseConfig } from '../../../stack/config/config.ts';
 import { applyConfig, type Configurable } from '../../../stack/config/config-apply.ts';
-import { formatResolvConf, parseResolvConf } from '../../../stack/config/resolv-conf.ts';
 import { formatMac } from '../../../wire/ethernet.ts';
 
 const { Eth, Dhcp4, Dhcp6, RouterDiscovery, Slaac, Temporary, Eui64, Static } = Feature;
@@ -194,27 +193,5 @@ describe('applying', () => {
     expect(log).toHaveLength(2);
     expect(applyConfig(parseConfig(''), target)).toBeUndefined();
     expect(log).toHaveLength(2);
-  });
-});
-
-describe('resolv.conf', () => {
-  test('is read with its comments, bounds and last search line', () => {
-    const text = [
-      '# x',
-      'nameserver 10.0.0.1 ; y',
-      'nameserver nonsense',
-      'nameserver fd00::53',
-      'domain old.lab',
-      'search a.lab b.lab. bad..name',
-      'options ndots:99 timeout:0 attempts:3 rotate',
-    ].join('\n');
-    const conf = parseResolvConf(text);
-    expect(conf.servers.map(format)).toEqual(['10.0.0.1', 'fd00::53']);
-    expect(conf).toMatchObject({ search: ['a.lab', 'b.lab'], ndots: 15, timeoutUs: 1_000_000, attempts: 3 });
-    expect(parseResolvConf(formatResolvConf(conf))).toEqual(conf);
-  });
-
-  test('of nothing is empty', () => {
-    expect(formatResolvConf(parseResolvConf(''))).toBe('');
   });
 });
