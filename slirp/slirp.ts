@@ -1,0 +1,16 @@
+// Theory of operation.
+//
+// A gateway joins a network to the host that it runs on, without privilege: to the guests it is a router, to the host a
+// program with sockets.
+//
+//   frames ─▶ a stack of ours whose interface accepts any address ─┬ TCP   withheld connections ─▶ TcpFlows ─┐
+//                                                                 ├ UDP   intercepted datagrams ─▶ UdpFlows ─┼─▶ HostSockets
+//                                                                 └ echo  intercepted requests ──▶ EchoFlows ┘
+//
+// Everything but `*.io.ts` is pure: flows ask `HostSockets` (host-sockets.ts), which is granted: by system calls in the
+// fabric's own epoll, so that bytes go between a connection's ring in the slab and the host's socket without another copy; by
+// Node's own sockets where there are no system calls; by a simulated host in tests.
+
+export { BATCH_DATAGRAMS, DatagramBatch } from './datagram-batch.ts';
+export { HostError, HostReady, type HostSockets, type HostUser } from './host-sockets.ts';
+export { type Caps, type FlowParts, type FlowView, Protocol, SlirpCounters, type Targets, Verdict } from './parts.ts';
