@@ -55,6 +55,7 @@ function readNumber(kind: 'int' | 'bytes' | 'duration', value: string): number {
 
 function example(kind: Kind): string {
   if (kind.kind === 'mode') return '0600';
+  if (kind.kind === 'list') return 'text,text';
   if (kind.kind === 'bytes') return '1M';
   if (kind.kind === 'duration') return '30s';
   return kind.kind === 'int' ? String(kind.min) : 'text';

@@ -28,7 +28,8 @@ export type { PlugHost } from './host.ts';
 export type { NativeHost, ReceiveArea, Watcher } from './native-host.ts';
 export type { NodePlug, NodePlugHooks } from './node-plug.ts';
 export { NullPort } from './null.ts';
-export { ANY_PORT, type PortInfo, type PortRoom } from './port-room.ts';
+export { checkOption } from './option.ts';
+export { ANY_PORT, type JoinLease, type PortInfo, type PortRoom } from './port-room.ts';
 export { SCHEMES, type Scheme } from './schemes.ts';
 export {
   bytesOption,

@@ -14,6 +14,18 @@ export interface PortInfo {
   readonly pid?: number | undefined;
 }
 
+/** What a network with a gateway gives to somebody who joins. Addresses are text, as `10.0.2.15/24` and `fd00::15/64`. */
+export interface JoinLease {
+  readonly addresses: readonly string[];
+  readonly gateways: readonly string[];
+  /** In bytes. */
+  readonly mtu: number;
+  readonly dns: readonly string[];
+  readonly search: readonly string[];
+  /** Whoever had it left. */
+  release(): void;
+}
+
 /** A network as those see it who bring ports. */
 export interface PortRoom {
   /** The number that a port asking for `wanted` (or `ANY_PORT`) would get, or one line why it gets none. */
@@ -24,4 +36,6 @@ export interface PortRoom {
   attach(port: Port, number: number, info: PortInfo): void;
   /** Takes it out and closes it, when the present breath is over. */
   detach(port: Port): void;
+  /** Addresses for a station that will be called `name`; undefined where the network has none to give. 6 bytes of MAC. */
+  lease?(mac: Uint8Array, name: string): JoinLease | undefined;
 }

@@ -3,9 +3,9 @@
 /** How the text after `://` is read. */
 export type Form = 'path' | 'host' | 'either' | 'words' | 'name';
 
-/** What an option's value must be. A `flag` has no value. */
+/** What an option's value must be. A `flag` has no value; a `list` has several, with commas or given again. */
 export type Kind =
-  | { readonly kind: 'flag' | 'text' | 'mode' }
+  | { readonly kind: 'flag' | 'text' | 'mode' | 'list' }
   | { readonly kind: 'int' | 'bytes' | 'duration'; readonly min: number; readonly max: number };
 
 /** One scheme. */
@@ -20,11 +20,14 @@ export interface Scheme {
   readonly positional?: string;
   /** True if the scheme wraps another plug: `outer://args{inner://...}`. */
   readonly nests?: boolean;
+  /** True if a segment that begins with a digit belongs to the value before it: `net=10.0.2.0/24`. */
+  readonly hasPrefixes?: boolean;
   readonly options: Readonly<Record<string, Kind>>;
 }
 
 const FLAG: Kind = { kind: 'flag' };
 const TEXT: Kind = { kind: 'text' };
+const LIST: Kind = { kind: 'list' };
 const MODE: Kind = { kind: 'mode' };
 const int = (min: number, max: number): Kind => ({ kind: 'int', min, max });
 const bytes = (min: number, max: number): Kind => ({ kind: 'bytes', min, max });
@@ -41,6 +44,37 @@ const DIRECTORY = {
   ports: int(1, 4095),
   hashsize: int(1, 1 << 24), // stations
   expiretime: int(1, 1_000_000), // seconds
+};
+
+/** Of a gateway: what each means stands in docs/vnl.md, what it must look like in engine/gateway-settings.ts. */
+const GATEWAY = {
+  net: TEXT,
+  net6: TEXT,
+  mac: TEXT,
+  mtu: int(1280, 65521),
+  restrict: FLAG,
+  allow: LIST,
+  deny: LIST,
+  forward: LIST,
+  reverse: LIST,
+  keepsource: FLAG,
+  bind: LIST,
+  filtering: TEXT,
+  nat64: FLAG,
+  dns: LIST,
+  domain: TEXT,
+  search: LIST,
+  hosts: LIST,
+  nodns: FLAG,
+  pool: TEXT,
+  reserve: LIST,
+  leases: TEXT,
+  leasetime: int(120, 31_536_000), // seconds
+  boot: TEXT,
+  nodhcp: FLAG,
+  nora: FLAG,
+  tcpflows: int(1, 65536),
+  udpflows: int(1, 65536),
 };
 
 /** Every scheme that a VNL may name. Keys match exactly; what is not listed is refused. */
@@ -70,5 +104,6 @@ export const SCHEMES: Readonly<Record<string, Scheme>> = {
   null: { form: 'name', address: undefined, options: {} },
   ptp: { form: 'path', address: 'a socket path', options: { mode: MODE } },
   seqpacket: { form: 'name', address: 'a descriptor number', options: {} },
+  slirp: { form: 'name', address: undefined, hasPrefixes: true, options: GATEWAY },
   pcap: { form: 'path', address: 'a file', options: { replay: FLAG } },
 };

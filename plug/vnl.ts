@@ -219,9 +219,17 @@ function readOptions(
   for (let at = from; at <= to; ) {
     const slash = chars.find('/', at, to);
     const end = slash < 0 ? to : slash;
-    if (end > at) readOption(chars, at, end, scheme, rules, options);
+    const isPrefix = rules.hasPrefixes && options.size > 0 && /[0-9]/.test(chars.text[at] ?? '');
+    if (isPrefix) continueOption(chars.text.slice(at, end), options);
+    else if (end > at) readOption(chars, at, end, scheme, rules, options);
     at = end + 1;
   }
+}
+
+/** The slash was the one of `10.0.2.0/24`. */
+function continueOption(text: string, options: Map<string, string>): void {
+  const [key, value] = [...options].at(-1)!;
+  options.set(key, `${value}/${text}`);
 }
 
 function readOption(
@@ -239,16 +247,20 @@ function readOption(
     value = key;
     key = rules.positional;
   }
-  if (options.has(key)) throw new UsageError(`${scheme}: option '${key}' given twice; give it once`);
+  const before = options.get(key);
+  const isList = rules.options[key]?.kind === 'list';
+  if (before !== undefined && !isList) throw new UsageError(`${scheme}: option '${key}' given twice; give it once`);
   checkOption(scheme, rules, key, value);
-  options.set(key, value ?? '');
+  options.delete(key); // the last one given is the last in the map
+  options.set(key, before === undefined ? (value ?? '') : `${before},${value}`);
 }
 
 /** What each scheme wants of its address. */
 function checkAddress(vnl: Vnl, rules: Scheme): void {
   const { scheme, address } = vnl;
   if (rules.address === undefined) {
-    if (address !== '') throw new UsageError(`${scheme}: takes no address, got '${address}'; write ${scheme}://`);
+    const next = Object.keys(rules.options).length > 0 ? `${scheme}:///option` : `${scheme}://`;
+    if (address !== '') throw new UsageError(`${scheme}: takes no address, got '${address}'; write ${next}`);
     return;
   }
   if (address === '') {
@@ -308,7 +320,7 @@ const SPECIAL_IN_ADDRESS = { path: /[\\%'"{}[\]]/g, host: /[\\%'"{}=]/g, name: S
 /** The text that `parseVnl` reads as an equal value. */
 export function formatVnl(vnl: Vnl): string {
   const options = [...vnl.options].map(([key, value]) =>
-    value === '' && SCHEMES[vnl.scheme]?.options[key]?.kind !== 'text' ? key : `${key}=${escapeText(value, SPECIAL)}`,
+    value === '' && SCHEMES[vnl.scheme]?.options[key]?.kind === 'flag' ? key : `${key}=${escapeText(value, SPECIAL)}`,
   );
   const address = escapeText(vnl.address, SPECIAL_IN_ADDRESS[vnl.form]);
   const nested = vnl.nested ? `{${formatVnl(vnl.nested)}}` : '';
