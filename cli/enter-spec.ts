@@ -34,7 +34,17 @@ export interface Ready {
 }
 
 /** Supervisor to inner half: become the program, with what the engine leased on top. */
-export type Go = Addressing;
+export interface Go extends Addressing {
+  /** The device's MTU from now on; 0: it stays. */
+  readonly mtu: number;
+  readonly names: Names;
+}
+
+/** How the program is to find names: servers' addresses as text. Without any it asks whom the host asks. */
+export interface Names {
+  readonly servers: string[];
+  readonly search: string[];
+}
 
 /** Addresses as JSON can carry them. */
 export const addressing = (addresses: readonly Prefixed[], gateways: readonly Uint8Array[]): Addressing => ({

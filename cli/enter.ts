@@ -17,7 +17,8 @@ import { check, Errno, SysError, sys } from '../sys/libc.io.ts';
 import { Netlink } from '../sys/netlink.io.ts';
 import { openPacketSocket } from '../sys/packet-socket.io.ts';
 import { openTap, persistTap } from '../sys/tap.io.ts';
-import type { Addressing, EnterSpec, Go, Ready } from './enter-spec.ts';
+import { useNames } from './enter-names.ts';
+import type { Addressing, EnterSpec, Go, Names, Ready } from './enter-spec.ts';
 
 const DEVICE = 'eth0';
 const LOOPBACK_INDEX = 1; // of every namespace
@@ -37,15 +38,18 @@ function main(spec: EnterSpec, command: readonly string[]): void {
   const netlink = new Netlink();
   // Link-local and SLAAC addresses too are usable at once.
   for (const which of ['all', 'default']) setSysctl(`net/ipv6/conf/${which}/accept_dad`, '0');
-  const { kind, descriptor, waitForCarrier } = makeDevice(spec, netlink);
+  const { kind, descriptor, setMtu, waitForCarrier } = makeDevice(spec, netlink);
   tell(spec, { kind }, [descriptor]);
   sys().close(descriptor);
   configure(spec, netlink); // while the engine takes the device
   waitForCarrier();
   const packet = receivePacket(spec.control);
   if (!packet || packet.bytes.length === 0) process.exit(FAILED); // the supervisor said why
-  address(JSON.parse(new TextDecoder().decode(packet.bytes)) as Go, netlink, WHOSE.lease);
+  const go = JSON.parse(new TextDecoder().decode(packet.bytes)) as Go;
+  if (go.mtu > 0 && go.mtu !== spec.mtu) setMtu(go.mtu);
+  address(go, netlink, WHOSE.lease);
   netlink.close();
+  if (go.names.servers.length > 0) findNames(go.names);
   become(spec, command);
 }
 
@@ -56,6 +60,7 @@ function tell(spec: EnterSpec, ready: Ready, descriptors: number[] = []): void {
 interface Device {
   readonly kind: Ready['kind'];
   readonly descriptor: number;
+  readonly setMtu: (mtu: number) => void;
   /** Returns when frames pass, or after a bounded wait. */
   readonly waitForCarrier: () => void;
 }
@@ -67,7 +72,8 @@ function makeDevice(spec: EnterSpec, netlink: Netlink): Device {
     persistTap(tap);
     const change = { isUp: true, mac: Uint8Array.from(spec.mac), mtu: spec.mtu };
     netlink.change(netlink.link(DEVICE).index, change);
-    return { kind: 'tap', descriptor: tap.fd, waitForCarrier: () => {} };
+    const setMtu = (mtu: number): void => netlink.change(netlink.link(DEVICE).index, { mtu });
+    return { kind: 'tap', descriptor: tap.fd, setMtu, waitForCarrier: () => {} };
   } catch (error) {
     if (spec.device === 'tap' || !(error instanceof SysError) || !NO_TAP.has(error.code)) throw error;
     return makeVeth(spec, netlink);
@@ -96,9 +102,12 @@ function makeVeth(spec: EnterSpec, netlink: Netlink): Device {
   const waitForCarrier = (): void => {
     waitUntilRunning(outside, 'far');
     waitUntilRunning(netlink, DEVICE);
-    outside.close();
   };
-  return { kind: 'packet', descriptor, waitForCarrier };
+  const setMtu = (size: number): void => {
+    outside.change(far, { mtu: size }); // it drops what is longer
+    netlink.change(netlink.link(DEVICE).index, { mtu: size });
+  };
+  return { kind: 'packet', descriptor, setMtu, waitForCarrier };
 }
 
 /** The kernel notes a carrier a moment after both ends are up, and drops frames until then. */
@@ -131,6 +140,16 @@ function address({ addresses, gateways }: Addressing, netlink: Netlink, whose: (
     attempt(`${whose.gateway} ${show(bytes)} is in no network of ${whose.address}`, () =>
       netlink.addDefaultRoute(index, bytes),
     );
+  }
+}
+
+/** A program without its network's names still has its network. */
+function findNames(names: Names): void {
+  try {
+    useNames(names);
+  } catch (error) {
+    if (!(error instanceof SysError)) throw error;
+    complain(`names are found as the host finds them: ${error.message}; --no-dns says nothing`);
   }
 }
 

@@ -1,9 +1,10 @@
 // The client of a network's `join` socket: hands a device's descriptor to the engine and stays connected for the port's life.
 //
 //   request, one packet with the descriptor by SCM_RIGHTS:
-//     {"v":1,"kind":"tap"|"packet","offload":true,"name":"ping","pid":123,"mtu":1500}
+//     {"v":1,"kind":"tap"|"packet","offload":true,"name":"ping","pid":123,"mtu":1500,"mac":"02:…","lease":true}
 //   answer, one packet: {"v":1,"port":7} or {"v":1,"error":"one line"}
-//     with the port may come a lease: "addresses":["10.0.0.5/24","fd00::5/64"],"gateways":["10.0.0.1","fd00::1"]
+//     who asked for a lease may get with the port: "addresses":["10.0.0.5/24","fd00::5/64"],"gateways":["10.0.0.1","fd00::1"],
+//     "mtu":1500,"dns":["10.0.0.1"],"search":["example.org"]
 //
 // A client connects first and asks when its device is ready, tens of milliseconds later. The descriptor is non-blocking; every frame in it has a 10-byte virtio_net_hdr in front. The connection's end is the port's end.
 
@@ -13,6 +14,8 @@ import { type Prefixed, parseAddress, parsePrefixed } from './address.ts';
 
 const ANSWER_MS_MAX = 5_000;
 const LEASES_MAX = 16; // addresses of one device
+const MTU_MIN = 68;
+const MTU_MAX = 65521;
 const RETRY_MS_MIN = 50;
 const RETRY_MS_MAX = 250;
 
@@ -22,6 +25,10 @@ export interface JoinRequest {
   readonly name: string;
   readonly pid: number;
   readonly mtu: number;
+  /** The device's, `02:00:00:00:00:01`. */
+  readonly mac: string;
+  /** Addresses are wanted with the port. */
+  readonly lease: boolean;
 }
 
 /** The port that the engine gave, and what it leases to it: addresses and gateways of both families, often none. */
@@ -29,6 +36,11 @@ export interface Joined {
   readonly port: number;
   readonly addresses: Prefixed[];
   readonly gateways: Uint8Array[];
+  /** In bytes; 0: nothing was said. */
+  readonly mtu: number;
+  /** Addresses of name servers, as text. */
+  readonly dns: string[];
+  readonly search: string[];
 }
 
 type Answer = Joined | { readonly error: string };
@@ -100,14 +112,23 @@ function readAnswer(bytes: Uint8Array): Answer {
   }
   if (typeof answer === 'object' && answer !== null) {
     if ('error' in answer && typeof answer.error === 'string') return { error: answer.error };
-    if ('port' in answer && typeof answer.port === 'number') {
-      const addresses = readTexts('addresses' in answer ? answer.addresses : [], parsePrefixed);
-      const gateways = readTexts('gateways' in answer ? answer.gateways : [], parseAddress);
-      return { port: answer.port, addresses, gateways };
-    }
+    if ('port' in answer && typeof answer.port === 'number') return readJoined(answer.port, answer);
   }
   return { error: 'the engine gave an answer that cannot be read' };
 }
+
+function readJoined(port: number, { addresses, gateways, mtu, dns, search }: Record<string, unknown>): Joined {
+  return {
+    port,
+    addresses: readTexts(addresses, parsePrefixed),
+    gateways: readTexts(gateways, parseAddress),
+    mtu: typeof mtu === 'number' && mtu >= MTU_MIN && mtu <= MTU_MAX ? Math.trunc(mtu) : 0,
+    dns: readTexts(dns, (text) => (parseAddress(text) ? text : undefined)),
+    search: readTexts(search, (text) => (DOMAIN.test(text) ? text : undefined)),
+  };
+}
+
+const DOMAIN = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,252}$/;
 
 /** The elements of a list that `parse` understands, at most `LEASES_MAX`. */
 function readTexts<T>(list: unknown, parse: (text: string) => T | undefined): T[] {

@@ -11,9 +11,12 @@ Runs CMD unmodified inside a network, in a network namespace of its own, without
 
   --net NET          the network: a name, a directory or a vde:// VNL (default: $WEFT_NET, else 'default')
   --ip ADDRESS/P     an address of CMD's device, IPv4 or IPv6; may be repeated
+                     (default: what the network's gateway leases, with its routes and its name server)
   --gw ADDRESS       the default gateway; one per address family
+  --dns ADDRESS      a name server that CMD asks in place of the host's; may be repeated
+  --no-dns           leave names to the host's name servers, whatever the network offers
   --mac MAC          the device's MAC address (default: derived from --name, else random)
-  --mtu BYTES        68 to 65521 (default 1500)
+  --mtu BYTES        68 to 65521 (default: what the gateway says, else 1500)
   --name NAME        what the port is called in listings (default: CMD)
   --device KIND      tap, veth or auto (default): a TAP where /dev/net/tun can be opened, else a veth pair
   --wait SECONDS     how long to wait for a network that is not up yet (default 0)
@@ -24,6 +27,7 @@ const MTU_MAX = 65521; // 65,535 bytes of frame less the Ethernet header
 const MTU_DEFAULT = 1500;
 const NAME_LENGTH_MAX = 64;
 const ADDRESSES_MAX = 32;
+const SERVERS_MAX = 3; // MAXNS of the C library: it asks no more
 const WAIT_SECONDS_MAX = 86_400;
 
 export type DeviceKind = 'tap' | 'veth' | 'auto';
@@ -33,8 +37,11 @@ export interface RunOptions {
   net: string | undefined;
   addresses: Prefixed[];
   gateways: Uint8Array[];
+  /** Name servers by address; undefined: those of the lease. */
+  dns: string[] | undefined;
   mac: Uint8Array;
   mtu: number;
+  isMtuGiven: boolean;
   name: string;
   device: DeviceKind;
   waitSeconds: number;
@@ -52,6 +59,7 @@ export function parseRunOptions(argv: readonly string[]): RunOptions | 'help' {
     if (values.length > 1 && !REPEATABLE.has(option)) throw new UsageError(`run: ${option} was given twice`);
     for (const value of values) READERS[option]!(options, value);
   }
+  if (given.has('--dns') && given.has('--no-dns')) throw new UsageError('run: --dns and --no-dns exclude each other');
   if (!given.has('--mac')) options.mac = defaultMac(options.name);
   options.name ||= basename(command[0])
     .replace(/[^A-Za-z0-9._-]/g, '_')
@@ -72,7 +80,9 @@ function splitWords(argv: readonly string[]): Words | 'help' {
     const word = argv[at]!;
     if (word === '--') return { given, command: argv.slice(at + 1) };
     if (word === '-h' || word === '--help') return 'help';
-    const [option, value = argv[++at]] = splitOption(word);
+    const [option, attached] = splitOption(word);
+    if (FLAGS.has(option) && attached !== undefined) throw new UsageError(`run: ${option} takes no value`);
+    const value = FLAGS.has(option) ? '' : (attached ?? argv[++at]);
     if (!Object.hasOwn(READERS, option)) throw new UsageError(`run: unknown option '${option}'; see: weft run --help`);
     if (value === undefined) throw new UsageError(`run: ${option} needs a value; see: weft run --help`);
     given.set(option, [...(given.get(option) ?? []), value]);
@@ -84,14 +94,17 @@ const defaults = (): Omit<RunOptions, 'command'> => ({
   net: undefined,
   addresses: [],
   gateways: [],
+  dns: undefined,
   mac: new Uint8Array(6),
   mtu: MTU_DEFAULT,
+  isMtuGiven: false,
   name: '',
   device: 'auto',
   waitSeconds: 0,
 });
 
-const REPEATABLE: ReadonlySet<string> = new Set(['--ip', '--gw']);
+const REPEATABLE: ReadonlySet<string> = new Set(['--ip', '--gw', '--dns']);
+const FLAGS: ReadonlySet<string> = new Set(['--no-dns']);
 
 const READERS: Readonly<Record<string, (options: RunOptions, value: string) => void>> = {
   '--net': (options, value) => {
@@ -111,6 +124,14 @@ const READERS: Readonly<Record<string, (options: RunOptions, value: string) => v
     }
     options.gateways.push(gateway);
   },
+  '--dns': (options, value) => {
+    if (!parseAddress(value)) throw expected('--dns', value, 'the address of a name server, such as 10.0.0.1');
+    if (options.dns?.length === SERVERS_MAX) throw new UsageError(`run: more than ${SERVERS_MAX} --dns`);
+    options.dns = [...(options.dns ?? []), value];
+  },
+  '--no-dns': (options) => {
+    options.dns = [];
+  },
   '--mac': (options, value) => {
     const mac = parseMac(value);
     if (!mac) throw expected('--mac', value, 'the MAC address of one station, such as 02:00:00:00:00:01');
@@ -118,6 +139,7 @@ const READERS: Readonly<Record<string, (options: RunOptions, value: string) => v
   },
   '--mtu': (options, value) => {
     options.mtu = wholeNumber('--mtu', value, { min: MTU_MIN, max: MTU_MAX });
+    options.isMtuGiven = true;
   },
   '--name': (options, value) => {
     if (!/^[A-Za-z0-9._-]{1,64}$/.test(value)) throw expected('--name', value, 'up to 64 letters, digits and . _ -');

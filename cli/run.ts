@@ -13,7 +13,7 @@ import { UsageError } from '../core/assert.ts';
 import { packetPair, receivePacket, sendPacket } from '../sys/fd-passing.io.ts';
 import { pollReadable, SysError, sys, whyNoNative } from '../sys/libc.io.ts';
 import { addressing, type EnterSpec, type Go, type Ready } from './enter-spec.ts';
-import { type JoinConnection, type JoinRequest, Membership, reachJoin } from './join.ts';
+import { type JoinConnection, type Joined, type JoinRequest, Membership, reachJoin } from './join.ts';
 import { networkDirectory, networkName, networksDirectory } from './net-dir.ts';
 import { parseRunOptions, RUN_USAGE, type RunOptions } from './run-options.ts';
 
@@ -60,13 +60,14 @@ async function supervise(options: RunOptions): Promise<number> {
     const device = await program.device;
     if (device) {
       const { name, mtu } = options;
-      const request: JoinRequest = { kind: device.kind, name, pid: child.pid ?? 0, mtu };
-      const { addresses, gateways } = await engine.join(request, device.descriptor).catch((error: Error) => {
+      // Whoever chose addresses chose all of them.
+      const lease = options.addresses.length === 0;
+      const request: JoinRequest = { kind: device.kind, name, pid: child.pid ?? 0, mtu, mac: macText(options), lease };
+      const joined = await engine.join(request, device.descriptor).catch((error: Error) => {
         throw new Failure(`network '${networkName(options.net)}' gave no port: ${error.message}`);
       });
       membership = new Membership(path, request, device.descriptor, engine);
-      // Whoever chose addresses chose all of them.
-      program.go(options.addresses.length > 0 ? addressing([], []) : addressing(addresses, gateways));
+      program.go(goOf(options, joined));
     }
     return await program.status;
   } finally {
@@ -75,6 +76,20 @@ async function supervise(options: RunOptions): Promise<number> {
     engine.close();
   }
 }
+
+/** What the program gets on top of its options. */
+function goOf(options: RunOptions, { addresses, gateways, mtu, dns, search }: Joined): Go {
+  const isLeased = options.addresses.length === 0;
+  const servers = options.dns ?? (isLeased ? dns : []);
+  const names = { servers, search: isLeased ? search : [] };
+  // A gateway that was chosen takes the place of the lease's of the same family.
+  const others = gateways.filter((gateway) => !options.gateways.some((chosen) => chosen.length === gateway.length));
+  const leased = isLeased ? addressing(addresses, others) : addressing([], []);
+  return { ...leased, mtu: isLeased && !options.isMtuGiven ? mtu : 0, names };
+}
+
+const macText = ({ mac }: RunOptions): string =>
+  Array.from(mac, (byte) => byte.toString(16).padStart(2, '0')).join(':');
 
 /** Says before anything is started if the host forbids user namespaces altogether. */
 function refuseWithoutNamespaces(): void {

@@ -1,5 +1,6 @@
 // `DIR/join`: programs of ours hand over a TAP or packet socket that they opened in a namespace, and keep the connection
-// as long as they want the port. One packet asks, one answers, both JSON.
+// as long as they want the port. One packet asks, one answers, both JSON. Who asks for a lease gets addresses with the port
+// where the network has any to give, and has them as long as the port.
 
 import { Buffer } from 'node:buffer';
 import { US_PER_S } from '../core/time.ts';
@@ -10,7 +11,7 @@ import { type PeerCredentials, SOCK_SEQPACKET, type Sockets } from '../sys/socke
 import { inspectDevice } from '../sys/tap.io.ts';
 import { type Caller, Door, type Visit } from './door.io.ts';
 import type { NativeHost, Watcher } from './native-host.ts';
-import { ANY_PORT, type PortRoom } from './port-room.ts';
+import { ANY_PORT, type JoinLease, type PortRoom } from './port-room.ts';
 import { TapPort } from './tap-port.io.ts';
 
 const CONNECTIONS_MAX = 4096;
@@ -22,6 +23,8 @@ interface JoinRequest {
   offload: boolean;
   name: string;
   wanted: number;
+  /** Of the station that wants addresses; undefined where nobody wants any. */
+  leaseFor: Uint8Array | undefined;
 }
 
 export interface JoinServerOptions {
@@ -51,6 +54,7 @@ class JoinConnection implements Watcher, Caller {
   private readonly peer: PeerCredentials;
   private readonly visit: Visit;
   private port: TapPort | undefined;
+  private lease: JoinLease | undefined;
   private isClosed = false;
 
   constructor(host: NativeHost, room: PortRoom, fd: number, peer: PeerCredentials, visit: Visit) {
@@ -82,6 +86,7 @@ class JoinConnection implements Watcher, Caller {
     if (this.isClosed) return;
     this.isClosed = true;
     if (this.port) this.room.detach(this.port);
+    this.lease?.release();
     this.host.unwatch(this.fd);
     sys().close(this.fd);
     this.visit.ended();
@@ -110,6 +115,12 @@ class JoinConnection implements Watcher, Caller {
   }
 
   private attach(request: JoinRequest, descriptor: number, number: number): void {
+    const lease = request.leaseFor && this.room.lease?.(request.leaseFor, request.name);
+    if (typeof lease === 'string') {
+      this.refuse(lease, descriptor);
+      return;
+    }
+    this.lease = lease;
     let port: TapPort;
     try {
       port = new TapPort(this.host, descriptor, () => this.close(), { offload: request.offload });
@@ -123,7 +134,8 @@ class JoinConnection implements Watcher, Caller {
     const { uid, pid } = this.peer;
     this.room.attach(port, number, { kind: request.kind, description: request.name, uid, pid });
     port.start();
-    this.answer({ port: number });
+    const { release: _, ...leased } = lease ?? { release: undefined };
+    this.answer({ port: number, ...leased });
   }
 
   private refuse(error: string, descriptor: number | undefined): void {
@@ -150,13 +162,23 @@ function readJoin(bytes: Uint8Array): JoinRequest | string {
     return 'the request is not JSON';
   }
   if (typeof value !== 'object' || value === null || value.v !== 1) return 'the request is not of version 1';
-  const { kind, offload, name, port } = value;
+  const { kind, offload, name, port, mac, lease } = value;
   if (kind !== 'tap' && kind !== 'packet') return "kind must be 'tap' or 'packet'";
   if (port !== undefined && !(Number.isInteger(port) && Number(port) >= 0)) return 'port must be a whole number';
+  const station = typeof mac === 'string' ? readMac(mac) : undefined;
+  if (lease === true && !station) return "a lease is for a station: 'mac' must be one, as 02:00:00:00:00:01";
   return {
     kind,
     offload: offload === true,
     name: typeof name === 'string' ? name.slice(0, TEXT_CHARS_MAX).replace(/[^ -~]/g, '?') : '',
     wanted: port === undefined ? ANY_PORT : Number(port),
+    leaseFor: lease === true ? station : undefined,
   };
+}
+
+/** Undefined for what is no MAC address of a single station. */
+function readMac(text: string): Uint8Array | undefined {
+  if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(text)) return undefined;
+  const mac = Uint8Array.from(text.split(':'), (byte) => Number.parseInt(byte, 16));
+  return mac[0]! & 1 ? undefined : mac;
 }

@@ -36,6 +36,9 @@ export interface PortRoom {
   attach(port: Port, number: number, info: PortInfo): void;
   /** Takes it out and closes it, when the present breath is over. */
   detach(port: Port): void;
-  /** Addresses for a station that will be called `name`; undefined where the network has none to give. 6 bytes of MAC. */
-  lease?(mac: Uint8Array, name: string): JoinLease | undefined;
+  /**
+   * Addresses for a station that is to be called `name`; undefined where the network gives none, one line where it should
+   * and cannot. `mac` has 6 bytes.
+   */
+  lease?(mac: Uint8Array, name: string): JoinLease | string | undefined;
 }

@@ -148,6 +148,8 @@ const SIGNATURES = {
   prctl: ['int', 'int', 'ulong', 'ulong', 'ulong', 'ulong'],
   if_nametoindex: ['uint', 'long'],
   unshare: ['int', 'int'],
+  mount: ['int', 'long', 'long', 'long', 'ulong', 'long'],
+  umount2: ['int', 'long', 'int'],
   getuid: ['uint'],
   kill: ['int', 'int', 'int'],
   execvp: ['int', 'long', 'long'],

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { AS_USER, buildRunKit, needPrograms, needRoot, type Running, TestNetwork } from '../kit/run-kit.ts';
@@ -250,6 +250,33 @@ test.each([
     expect(stdout.includes(line)).toBe(leased);
   }
 });
+
+test.each([
+  { args: [], mtu: 1400, names: ['nameserver 10.0.0.254', 'nameserver fd00::53', 'search example.org'] },
+  {
+    args: ['--device', 'veth'],
+    mtu: 1400,
+    names: ['nameserver 10.0.0.254', 'nameserver fd00::53', 'search example.org'],
+  },
+  { args: ['--mtu', '1300'], mtu: 1300, names: ['nameserver 10.0.0.254', 'nameserver fd00::53', 'search example.org'] },
+  { args: ['--dns', '10.0.0.7'], mtu: 1400, names: ['nameserver 10.0.0.7', 'search example.org'] },
+  { args: ['--ip', '10.9.0.1/24', '--dns=10.9.0.2'], mtu: 1500, names: ['nameserver 10.9.0.2'] },
+  { args: ['--no-dns'], mtu: 1400, names: undefined },
+  { args: ['--ip', '10.9.0.1/24'], mtu: 1500, names: undefined },
+])(
+  'takes MTU and name servers of a lease, and leaves the host as it is: $args',
+  { timeout: DEADLINE_MS },
+  async ({ args, mtu, names }) => {
+    await net.crash();
+    await net.up('lease');
+    const before = readFileSync('/etc/resolv.conf', 'utf8');
+    const { stdout, stderr } = await net.run([...args, 'sh', '-c', 'ip link show eth0; cat /etc/resolv.conf']).ended;
+    expect(stderr).toBe('');
+    expect(stdout).toContain(` mtu ${mtu} `);
+    expect(stdout.endsWith(names === undefined ? before : `${names.join('\n')}\n`)).toBe(true);
+    expect(readFileSync('/etc/resolv.conf', 'utf8')).toBe(before);
+  },
+);
 
 test('says why nothing can run without system calls', { timeout: DEADLINE_MS }, async () => {
   const { status, stderr } = await net.run(['true'], { env: { ...process.env, WEFT_NO_NATIVE: '1' } }).ended;

@@ -26,7 +26,16 @@ const say = (line: string): void => void writeSync(1, `${line}\n`);
 
 const [directory = '.', mode = 'hub'] = process.argv.slice(2);
 const listener = listenPacket(`${directory}/join`, { backlog: 16 });
-const lease = mode === 'lease' ? { addresses: ['10.0.0.50/24', 'fd00::50/64'], gateways: ['10.0.0.254'] } : {};
+const lease =
+  mode === 'lease'
+    ? {
+        addresses: ['10.0.0.50/24', 'fd00::50/64'],
+        gateways: ['10.0.0.254'],
+        mtu: 1400,
+        dns: ['10.0.0.254', 'fd00::53'],
+        search: ['example.org'],
+      }
+    : {};
 const ports: HubPort[] = [];
 let portNumber = 0;
 say('ready');
