@@ -3,6 +3,7 @@
 import { isMap, isScalar, LineCounter, type Node, type Pair, parseDocument, type YAMLMap } from 'yaml';
 import { UsageError } from '../core/assert.ts';
 import { parseVnl } from '../plug/plug.ts';
+import { addOption, type GatewayOptions, gatewaySettings } from './gateway-settings.ts';
 
 /** A lab as it was read: everything in it was checked. */
 export interface Lab {
@@ -13,6 +14,7 @@ export interface Lab {
     mode: number;
     dirMode: number;
     ageSeconds?: number | undefined;
+    gateway?: GatewayOptions | undefined;
   }[];
   plugs: { network: string; vnl: string; port?: number | undefined }[];
   /** Commands to run when everything is up, in order. */
@@ -30,6 +32,7 @@ const NETWORKS_MAX = 256;
  *         ports: 64            # default 1024
  *         hub: false
  *         age: 300             # seconds
+ *         gateway: true        # or { mtu: 9000, allow: ['127.0.0.1:5432'], … }
  *         plugs: ['udp://127.0.0.1:5000->127.0.0.1:5001']
  *         vlans:
  *           1: { access: 10 }
@@ -57,7 +60,9 @@ function readNetwork(reader: Reader, lab: Lab, name: string, node: Node | null):
   if (!NAME.test(name))
     throw reader.error(node, `network '${name}': take letters, digits, . _ - and at most 32 of them`);
   const keys =
-    node === null ? new Map() : reader.map(node, node, `network '${name}'`, ['ports', 'hub', 'age', 'plugs', 'vlans']);
+    node === null
+      ? new Map()
+      : reader.map(node, node, `network '${name}'`, ['ports', 'hub', 'age', 'gateway', 'plugs', 'vlans']);
   const ports = reader.int(keys.get('ports'), 'ports', 1, 4095) ?? 1024;
   lab.networks.push({
     name,
@@ -66,6 +71,7 @@ function readNetwork(reader: Reader, lab: Lab, name: string, node: Node | null):
     mode: 0o600,
     dirMode: 0o700,
     ageSeconds: reader.int(keys.get('age'), 'age', 1, 1_000_000),
+    gateway: readGateway(reader, keys.get('gateway')),
   });
   for (const [vnl, at] of reader.texts(keys.get('plugs'), 'plugs')) {
     reader.within(at, () => parseVnl(vnl));
@@ -77,6 +83,30 @@ function readNetwork(reader: Reader, lab: Lab, name: string, node: Node | null):
       throw reader.error(config, `port '${port}' is out of range; take 0 … ${ports}`);
     lab.commands.push({ network: name, words: readVlan(reader, port, config) });
   }
+}
+
+/** `true`, or a mapping whose keys are the options of `slirp://`. */
+function readGateway(reader: Reader, node: Node | null | undefined): GatewayOptions | undefined {
+  if (!isMap(node)) return reader.flag(node, 'gateway', ', or a mapping of options') ? new Map() : undefined;
+  const options = new Map<string, string>();
+  for (const [key, value] of reader.map(node, node, "'gateway'")) {
+    for (const text of valuesOf(reader, key, value)) {
+      reader.within(value ?? node, () => addOption(options, 'gateway', key, text));
+    }
+  }
+  reader.within(node, () => gatewaySettings(options, 'gateway'));
+  return options;
+}
+
+/** The values that an option has: none for `false`, undefined for `true`; `NAME=VALUE` of a mapping. */
+function valuesOf(reader: Reader, key: string, node: Node | null): (string | undefined)[] {
+  if (isScalar(node) && typeof node.value === 'boolean') return node.value ? [undefined] : [];
+  if (isScalar(node)) return [String(node.value)];
+  if (!isMap(node)) return reader.texts(node, key).map(([text]) => text);
+  return [...reader.map(node, node, `'${key}'`)].map(([name, value]) => {
+    if (isScalar(value)) return `${name}=${value.value}`;
+    throw reader.error(value, `'${key}': '${name}' must have a single value`);
+  });
 }
 
 function readVlan(reader: Reader, port: string, node: Node | null): string[] {
@@ -145,10 +175,10 @@ class Reader {
     throw this.error(node, `'${key}' must be a whole number, ${min} … ${max}`);
   }
 
-  flag(node: Node | null | undefined, key: string): boolean {
+  flag(node: Node | null | undefined, key: string, others = ''): boolean {
     if (node === undefined) return false;
     if (isScalar(node) && typeof node.value === 'boolean') return node.value;
-    throw this.error(node, `'${key}' must be true or false`);
+    throw this.error(node, `'${key}' must be true or false${others}`);
   }
 
   texts(node: Node | null | undefined, key: string): [string, Node][] {
