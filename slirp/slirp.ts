@@ -11,6 +11,20 @@
 // fabric's own epoll, so that bytes go between a connection's ring in the slab and the host's socket without another copy; by
 // Node's own sockets where there are no system calls; by a simulated host in tests.
 
+export { CAPS, type CapsOptions, FlowCaps } from './caps.ts';
 export { BATCH_DATAGRAMS, DatagramBatch } from './datagram-batch.ts';
+export { type ForwardSpec, formatForward, forwardOfJson, parseForward } from './forward-spec.ts';
+export { type ForwardView, Gateway, type GatewayOptions, type UdpFiltering } from './gateway.ts';
+export {
+  type GatewayNetwork,
+  type GatewayPrefix,
+  gatewayNetworkOf,
+  isInNetwork,
+  parseGatewayNetwork,
+} from './gateway-network.ts';
+export { GATEWAY_LIMITS, type GatewayStack, type GatewayStackOptions, newGatewayStack } from './gateway-stack.ts';
 export { HostError, HostReady, type HostSockets, type HostUser } from './host-sockets.ts';
 export { type Caps, type FlowParts, type FlowView, Protocol, SlirpCounters, type Targets, Verdict } from './parts.ts';
+export { formatRule, type Group, parsePrefix, parseRule, type Rule } from './rule.ts';
+export { type HostPlaces, Rules } from './rules.ts';
+export type { Nat64Prefix } from './targets.ts';
