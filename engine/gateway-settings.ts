@@ -3,23 +3,33 @@
 
 import { UsageError } from '../core/assert.ts';
 import { checkOption, SCHEMES } from '../plug/plug.ts';
-import { type Address, addressOf4, formatAddress, ip4Of, isIp4, parseAddress, samePrefix } from '../stack/stack.ts';
-import { parseMac } from '../wire/ethernet.ts';
+import {
+  type ForwardSpec,
+  type GatewayNetwork,
+  type GatewayPrefix,
+  gatewayNetworkOf,
+  isInNetwork,
+  type Nat64Prefix,
+  parseForward,
+  parsePrefix,
+  parseRule,
+  type Rule,
+  type UdpFiltering,
+} from '../slirp/slirp.ts';
+import { type Address, addressOf4, formatAddress, ip4Of, isIp4, parseAddress } from '../stack/stack.ts';
+import { formatMac, parseMac } from '../wire/ethernet.ts';
 
 /** As they were written: a flag is '', a list has commas. */
 export type GatewayOptions = ReadonlyMap<string, string>;
 
-/** A network of the gateway's, with the places that matter in it. */
-export interface Subnet {
-  /** The gateway's own address. */
-  readonly gateway: Address;
-  /** Where names are asked for; another one of the gateway's own. */
-  readonly dns: Address;
-  /** 0 … 32 of IPv4, 64 of IPv6. */
-  readonly bits: number;
-  /** First and last address for guests. */
+/** Addresses for guests: `count` from `first` on. */
+export interface GuestPool {
   readonly first: Address;
-  readonly last: Address;
+  readonly count: number;
+  /** Of the network's prefix, 0 … 32 of IPv4. */
+  readonly bits: number;
+  /** Of the range, but somebody's already. */
+  readonly excluded: readonly Address[];
 }
 
 /** A name for an address. */
@@ -29,101 +39,71 @@ export interface NamedAddress {
 }
 
 /** A guest that always gets the same address. */
-export interface Reservation {
-  readonly mac: Uint8Array;
+export interface ReservedAddress {
+  readonly mac: string;
   readonly address: Address;
-  readonly name: string;
+  readonly name?: string;
+}
+
+/** A name server of the host's side. */
+export interface ServerAddress {
+  readonly address: Address;
+  readonly port: number;
 }
 
 /** Checked. */
 export interface GatewaySettings {
-  readonly net4: Subnet | undefined;
-  readonly net6: Subnet | undefined;
-  readonly mac: Uint8Array;
-  /** What guests are told, in bytes. */
-  readonly mtu: number;
+  readonly network: GatewayNetwork;
+  /** In the order in which they are asked. */
+  readonly rules: readonly Rule[];
   readonly isRestricted: boolean;
-  readonly allow: readonly string[];
-  readonly deny: readonly string[];
-  readonly forwards: readonly string[];
-  readonly reverses: readonly string[];
-  readonly keepsSource: boolean;
+  readonly forwards: readonly ForwardSpec[];
   /** Where flows leave by, of each family. */
-  readonly bind4: Address | undefined;
-  readonly bind6: Address | undefined;
-  readonly filtering: Filtering;
-  readonly hasNat64: boolean;
-  /** Servers to ask in place of the host's. */
-  readonly dns: readonly { readonly address: Address; readonly port: number }[];
-  readonly domain: string | undefined;
-  readonly search: readonly string[];
+  readonly outbound4: Address | undefined;
+  readonly outbound6: Address | undefined;
+  readonly filtering: UdpFiltering | undefined;
+  readonly nat64: Nat64Prefix | undefined;
+  /** To ask in place of the host's own. */
+  readonly servers: readonly ServerAddress[];
   readonly names: readonly NamedAddress[];
-  readonly hasDns: boolean;
-  readonly hasDhcp: boolean;
-  readonly hasAdvertisements: boolean;
-  readonly reservations: readonly Reservation[];
-  /** Where leases are kept; '' nowhere, undefined: in the network's directory. */
+  readonly pool4: GuestPool | undefined;
+  readonly pool6: GuestPool | undefined;
+  readonly reservations: readonly ReservedAddress[];
+  /** A path; '' nowhere, undefined: in the network's directory. */
   readonly leasesPath: string | undefined;
   readonly leaseSeconds: number;
-  readonly boot: string;
+  /** What a guest boots: a file or URL, and the server that has it. */
+  readonly bootFile: string;
+  readonly bootServer: Address | undefined;
   /** Flows of one guest. */
   readonly tcpFlowsMax: number | undefined;
   readonly udpFlowsMax: number | undefined;
 }
 
-/** RFC 4787 §5: who may answer a guest's datagrams. */
-export const FILTERING = ['endpoint', 'address', 'port'] as const;
-export type Filtering = (typeof FILTERING)[number];
+const FILTERING = ['endpoint', 'address', 'address-port'] satisfies UdpFiltering[];
+const NETWORK_KEYS = ['net', 'gateway', 'dns', 'net6', 'gateway6', 'dns6', 'mac', 'domain', 'search'];
+const NAT64: Nat64Prefix = { address: Int32Array.of(0x64ff9b, 0, 0, 0), bits: 96 }; // RFC 6052 §2.1
+const NAT64_BITS: readonly number[] = [32, 40, 48, 56, 64, 96]; // RFC 6052 §2.2
 
-const NET = '10.0.2.0/24';
-const NET6 = 'fd00::/64';
-const GATEWAY_HOST = 2;
-const DNS_HOST = 3;
-const FIRST_HOST = 15;
-const BITS_MIN = 8;
-const BITS_MAX = 29; // room for the network, the gateway, the name server, three guests and the broadcast address
-const BITS6 = 64; // RFC 4862: what a guest makes its own address in
-const MTU = 1500;
+const MTU = '1500';
+const FIRST_HOST = 15; // as libslirp: scripts know the first guest by 10.0.2.15
+const FIRST_HOST_SMALL = 4;
+const HOSTS6 = 0x1000; // fd00::1000 …, apart from what people write by hand
+const GUESTS_MAX = 4096;
 const LEASE_SECONDS = 86_400;
 const LIST_MAX = 1024;
+const KEEP_SOURCE = 'keep-source';
 
 /** Reads and checks everything. `what` begins every complaint: `slirp`, `gateway`. Throws `UsageError`. */
 export function gatewaySettings(options: GatewayOptions, what = 'slirp'): GatewaySettings {
-  const read = new OptionReader(options, what);
-  const net4 = read.net4();
-  const net6 = read.net6();
-  if (!net4 && !net6) throw new UsageError(`${what}: net=none and net6=none leave nothing; keep one of them`);
-  return {
-    net4,
-    net6,
-    mac: read.mac(net4),
-    mtu: read.number('mtu', MTU),
-    isRestricted: read.flag('restrict'),
-    allow: read.list('allow'),
-    deny: read.list('deny'),
-    forwards: read.list('forward'),
-    reverses: read.list('reverse'),
-    keepsSource: read.flag('keepsource'),
-    ...read.bind(),
-    filtering: read.filtering(),
-    hasNat64: read.flag('nat64'),
-    dns: read.servers(),
-    domain: options.get('domain'),
-    search: read.list('search'),
-    names: read.names(),
-    hasDns: !read.flag('nodns'),
-    hasDhcp: !read.flag('nodhcp'),
-    hasAdvertisements: net6 !== undefined && !read.flag('nora'),
-    reservations: read.reservations(net4, net6),
-    leasesPath: options.get('leases') === 'none' ? '' : options.get('leases'),
-    leaseSeconds: read.number('leasetime', LEASE_SECONDS),
-    boot: options.get('boot') ?? '',
-    tcpFlowsMax: options.has('tcpflows') ? read.number('tcpflows', 0) : undefined,
-    udpFlowsMax: options.has('udpflows') ? read.number('udpflows', 0) : undefined,
-  };
+  try {
+    return readAll(new OptionReader(options));
+  } catch (error) {
+    throw error instanceof UsageError ? new UsageError(`${what}: ${error.message}`) : error;
+  }
 }
 
-/** Adds one option as `key=value` would in a VNL; `value` undefined is a flag. Throws `UsageError`. */
+/** Adds one option as `key=value` in a VNL would; `value` undefined is a flag. Throws `UsageError`. */
 export function addOption(to: Map<string, string>, what: string, key: string, value: string | undefined): void {
   const rules = SCHEMES.slirp!;
   checkOption(what, rules, key, value);
@@ -133,162 +113,195 @@ export function addOption(to: Map<string, string>, what: string, key: string, va
   else throw new UsageError(`${what}: '${key}' is given twice; give it once`);
 }
 
-/** The names of all options, and whether one is a flag or a list. */
-export const gatewayOptionKinds = (): Readonly<Record<string, { readonly kind: string }>> => SCHEMES.slirp!.options;
+function readAll(read: OptionReader): GatewaySettings {
+  const network = read.network();
+  return {
+    network,
+    // A deny wins wherever it stands.
+    rules: [...read.list('deny').map(ruleOf('deny')), ...read.list('allow').map(ruleOf('allow'))],
+    isRestricted: read.has('restrict'),
+    forwards: [...read.forwards('in', 'forward'), ...read.forwards('out', 'reverse')],
+    ...read.outbound(),
+    filtering: read.filtering(),
+    nat64: read.nat64(),
+    servers: read.servers(),
+    names: read.names(),
+    pool4: network.hasDhcp && network.net4 ? read.pool4(network.net4) : undefined,
+    pool6: network.hasDhcp && network.net6 ? pool6Of(network.net6) : undefined,
+    reservations: read.reservations(network),
+    leasesPath: read.text('leases') === 'none' ? '' : read.text('leases'),
+    leaseSeconds: read.number('leasetime') ?? LEASE_SECONDS,
+    bootFile: read.text('boot') ?? '',
+    bootServer: read.bootServer(),
+    tcpFlowsMax: read.number('tcpflows'),
+    udpFlowsMax: read.number('udpflows'),
+  };
+}
+
+const ruleOf =
+  (kind: 'allow' | 'deny') =>
+  (text: string): Rule =>
+    parseRule(kind, text);
 
 class OptionReader {
   private readonly options: GatewayOptions;
-  private readonly what: string;
 
-  constructor(options: GatewayOptions, what: string) {
+  constructor(options: GatewayOptions) {
     this.options = options;
-    this.what = what;
   }
 
-  flag(key: string): boolean {
+  has(key: string): boolean {
     return this.options.has(key);
   }
 
-  number(key: string, fallback: number): number {
-    return Number(this.options.get(key) ?? fallback);
+  text(key: string): string | undefined {
+    return this.options.get(key);
+  }
+
+  number(key: string): number | undefined {
+    const text = this.options.get(key);
+    return text === undefined ? undefined : Number(text);
   }
 
   list(key: string): string[] {
     const items = (this.options.get(key) ?? '').split(',').filter((item) => item !== '');
-    if (items.length > LIST_MAX) throw this.error(key, `${items.length} of them`, `at most ${LIST_MAX}`);
+    if (items.length > LIST_MAX) throw new UsageError(`${key}: ${items.length} of them; at most ${LIST_MAX}`);
     return items;
   }
 
-  error(key: string, value: string, expected: string): UsageError {
-    return new UsageError(`${this.what}: ${key} '${value.slice(0, 80)}': expected ${expected}`);
-  }
-
-  net4(): Subnet | undefined {
-    const text = this.options.get('net') ?? NET;
-    if (text === 'none') return undefined;
-    const { address, bits } = prefixOf(text);
-    const isGood = address && isIp4(address) && bits >= BITS_MIN && bits <= BITS_MAX;
-    if (!isGood) throw this.error('net', text, `ADDRESS/BITS of IPv4, BITS ${BITS_MIN} … ${BITS_MAX}, or none`);
-    const size = 2 ** (32 - bits);
-    const given = ip4Of(address) % size;
-    const base = ip4Of(address) - given;
-    if (given === size - 1) throw this.error('net', text, 'another address than the broadcast address');
-    const gateway = given || GATEWAY_HOST;
-    const dns = [DNS_HOST, GATEWAY_HOST].find((host) => host !== gateway)!;
-    const at = (host: number): Address => addressOf4((base + host) | 0);
-    const first = size > FIRST_HOST + 1 ? FIRST_HOST : [1, 2, 3, 4].find((host) => host > DNS_HOST)!;
-    return { gateway: at(gateway), dns: at(dns), bits, ...this.pool(at(first), at(size - 2), bits) };
-  }
-
-  net6(): Subnet | undefined {
-    const text = this.options.get('net6') ?? NET6;
-    if (text === 'none') return undefined;
-    const { address, bits } = prefixOf(text);
-    const isGood = address && !isIp4(address) && bits === BITS6;
-    if (!isGood) throw this.error('net6', text, `ADDRESS/${BITS6} of IPv6, or none`);
-    const at = (low: number): Address => Int32Array.of(address[0]!, address[1]!, 0, low);
-    const gateway = address[2] === 0 && address[3] === 0 ? at(GATEWAY_HOST) : address;
-    const dns = [DNS_HOST, GATEWAY_HOST].map(at).find((host) => host.join() !== gateway.join())!;
-    return { gateway, dns, bits, first: at(0x1_0000), last: at(0x1_ffff) };
-  }
-
-  mac(net4: Subnet | undefined): Uint8Array {
-    const text = this.options.get('mac');
-    if (text === undefined) {
-      // libslirp's, with the gateway's address in it: the same after a restart, which guests then do not notice.
-      const low = net4 ? ip4Of(net4.gateway) : (10 << 24) | (2 << 8) | GATEWAY_HOST;
-      return Uint8Array.of(0x52, 0x55, low >>> 24, (low >>> 16) & 0xff, (low >>> 8) & 0xff, low & 0xff);
+  network(): GatewayNetwork {
+    const pairs = new Map<string, string>();
+    for (const key of NETWORK_KEYS) {
+      const text = this.options.get(key);
+      if (text !== undefined) pairs.set(key, text);
     }
-    const mac = parseMac(text);
-    if (!mac || mac[0]! & 1) throw this.error('mac', text, 'the MAC address of one station, such as 52:55:0a:00:02:02');
-    return mac;
+    // What leaves must fit what guests have: what they are told, else what Ethernet is.
+    const mtu = this.options.get('mtu');
+    pairs.set('mtu', mtu ?? MTU);
+    if (mtu !== undefined) pairs.set('advertise', mtu);
+    if (this.has('nodhcp')) pairs.set('dhcp', 'no');
+    if (this.has('nora')) pairs.set('ra', 'no');
+    if (this.has('nodns')) for (const key of this.dnsKeys()) pairs.set(key, 'none');
+    return gatewayNetworkOf(pairs);
   }
 
-  bind(): { bind4: Address | undefined; bind6: Address | undefined } {
-    const found: { bind4: Address | undefined; bind6: Address | undefined } = { bind4: undefined, bind6: undefined };
+  /** `keep-source` belongs to the forward before it. */
+  forwards(direction: 'in' | 'out', key: string): ForwardSpec[] {
+    const texts: string[] = [];
+    for (const item of this.list(key)) {
+      if (item === KEEP_SOURCE && texts.length > 0) texts.push(`${texts.pop()},${item}`);
+      else texts.push(item);
+    }
+    return texts.map((text) => parseForward(direction, text));
+  }
+
+  outbound(): { outbound4: Address | undefined; outbound6: Address | undefined } {
+    const found = new Map<boolean, Address>();
     for (const text of this.list('bind')) {
       const address = parseAddress(text);
-      const key = address && isIp4(address) ? 'bind4' : 'bind6';
-      if (!address || found[key]) throw this.error('bind', text, 'an address of this host, one of each family');
-      found[key] = address;
+      if (!address || found.has(isIp4(address)))
+        throw wrong('bind', text, 'an address of this host, one of each family');
+      found.set(isIp4(address), address);
     }
-    return found;
+    return { outbound4: found.get(true), outbound6: found.get(false) };
   }
 
-  filtering(): Filtering {
-    const text = this.options.get('filtering') ?? 'endpoint';
+  filtering(): UdpFiltering | undefined {
+    const text = this.options.get('filtering');
+    if (text === undefined) return undefined;
     const found = FILTERING.find((kind) => kind === text);
-    if (!found) throw this.error('filtering', text, FILTERING.join(', '));
+    if (!found) throw wrong('filtering', text, FILTERING.join(', '));
     return found;
   }
 
-  servers(): { address: Address; port: number }[] {
-    return this.list('dns').map((text) => {
-      const [, host, end = ''] = /^\[?([^\]]+?)\]?(?:(?<=\]|^[0-9.]+):(\d{1,5}))?$/.exec(text) ?? [];
-      const address = parseAddress(host ?? '');
-      const port = end === '' ? 53 : Number(end);
-      if (!address || port < 1 || port > 65535)
-        throw this.error('dns', text, 'ADDRESS or ADDRESS:PORT of a name server');
-      return { address, port };
+  nat64(): Nat64Prefix | undefined {
+    const text = this.options.get('prefix64');
+    if (text === undefined) return this.has('nat64') ? NAT64 : undefined;
+    const prefix = parsePrefix(text);
+    if (prefix && !isIp4(prefix.address) && NAT64_BITS.includes(prefix.bits)) return prefix;
+    throw wrong('prefix64', text, `a prefix of ${NAT64_BITS.join(', ')} bits, such as 64:ff9b::/96`);
+  }
+
+  servers(): ServerAddress[] {
+    return this.list('servers').map((text) => {
+      const [, inner, plain, end = '53'] = /^(?:\[([^\]]+)\]|([0-9.]+|[0-9a-f:.]+?))(?::(\d{1,5}))?$/i.exec(text) ?? [];
+      // Without brackets a colon belongs to an IPv6 address.
+      const whole = parseAddress(text);
+      const address = whole ?? parseAddress(inner ?? plain ?? '');
+      const port = whole ? 53 : Number(end);
+      if (address && port >= 1 && port <= 65535) return { address, port };
+      throw wrong('servers', text, 'ADDRESS or ADDRESS:PORT of a name server');
     });
   }
 
   names(): NamedAddress[] {
     return this.list('hosts').map((text) => {
-      const [name = '', host = ''] = splitAt(text, '=');
+      const [name = '', host = ''] = text.split('=');
       const address = parseAddress(host);
-      if (!isHostName(name) || !address) throw this.error('hosts', text, 'NAME=ADDRESS');
+      if (!isHostName(name) || !address) throw wrong('hosts', text, 'NAME=ADDRESS');
       return { name, address };
     });
   }
 
-  reservations(net4: Subnet | undefined, net6: Subnet | undefined): Reservation[] {
+  reservations(network: GatewayNetwork): ReservedAddress[] {
     return this.list('reserve').map((text) => {
-      const [macText = '', host = '', name = ''] = text.split('=');
-      const mac = parseMac(macText);
+      const [station = '', host = '', name = ''] = text.split('=');
+      const mac = parseMac(station);
       const address = parseAddress(host);
       if (!mac || mac[0]! & 1 || !address || (name !== '' && !isHostName(name))) {
-        throw this.error('reserve', text, 'MAC=ADDRESS or MAC=ADDRESS=NAME');
+        throw wrong('reserve', text, 'MAC=ADDRESS or MAC=ADDRESS=NAME');
       }
-      if (!isIn(address, net4) && !isIn(address, net6))
-        throw this.error('reserve', text, "an address in the gateway's network");
-      return { mac, address, name };
+      if (!isInNetwork(network, address)) throw wrong('reserve', text, "an address in the gateway's network");
+      return { mac: formatMac(mac), address, ...(name === '' ? {} : { name }) };
     });
   }
 
-  /** Which addresses are leased; a range of the network. */
-  private pool(first: Address, last: Address, bits: number): { first: Address; last: Address } {
+  bootServer(): Address | undefined {
+    const text = this.options.get('bootserver');
+    const address = text === undefined ? undefined : parseAddress(text);
+    if (text !== undefined && !(address && isIp4(address))) throw wrong('bootserver', text, 'an IPv4 address');
+    return address;
+  }
+
+  /** Which addresses are leased: what `pool` says, else all from the fifteenth on. */
+  pool4(net: GatewayPrefix): GuestPool {
+    const excluded = net.dns ? [net.gateway, net.dns] : [net.gateway];
+    const base = ip4Of(net.address);
+    const size = 2 ** (32 - net.bits);
+    const start = size > 2 * FIRST_HOST ? FIRST_HOST : Math.min(FIRST_HOST_SMALL, size - 2);
     const text = this.options.get('pool');
-    if (text === undefined) return { first, last };
-    const [from, to] = text.split('-').map(parseAddress);
-    const isGood = from && to && isIp4(from) && isIp4(to) && ip4Of(from) <= ip4Of(to);
-    const isInside = isGood && samePrefix(from, first, 96 + bits) && samePrefix(to, first, 96 + bits);
-    if (!isInside || ip4Of(to) > ip4Of(last)) {
-      throw this.error(
-        'pool',
-        text,
-        `FIRST-LAST in the network, such as ${formatAddress(first)}-${formatAddress(last)}`,
-      );
+    if (text === undefined) {
+      const count = Math.min(size - 1 - start, GUESTS_MAX);
+      return { first: addressOf4((base + start) | 0), count, bits: net.bits, excluded };
     }
-    return { first: from, last: to };
+    const [from, to] = text.split('-').map(parseAddress);
+    const first = from && isIp4(from) ? ip4Of(from) - base : -1;
+    const last = to && isIp4(to) ? ip4Of(to) - base : -1;
+    if (first < 1 || last < first || last > size - 2 || last - first >= GUESTS_MAX) {
+      const [a, b] = [base + start, base + size - 2].map((address) => formatAddress(addressOf4(address | 0)));
+      throw wrong('pool', text, `FIRST-LAST in the network, such as ${a}-${b}, at most ${GUESTS_MAX} addresses`);
+    }
+    return { first: from!, count: last - first + 1, bits: net.bits, excluded };
+  }
+
+  private dnsKeys(): string[] {
+    return [this.options.get('net') === 'none' ? '' : 'dns', this.options.get('net6') === 'none' ? '' : 'dns6'].filter(
+      (key) => key !== '',
+    );
   }
 }
 
-const isIn = (address: Address, net: Subnet | undefined): boolean =>
-  net !== undefined &&
-  isIp4(address) === isIp4(net.gateway) &&
-  samePrefix(address, net.gateway, isIp4(address) ? 96 + net.bits : net.bits);
+function pool6Of(net: GatewayPrefix): GuestPool {
+  const first = Int32Array.from(net.address);
+  const size = 2 ** Math.min(32, 128 - net.bits);
+  const start = Math.min(HOSTS6, size / 4);
+  first[3] = (first[3]! + start) | 0;
+  const excluded = net.dns ? [net.gateway, net.dns] : [net.gateway];
+  return { first, count: Math.min(GUESTS_MAX, size - start), bits: net.bits, excluded };
+}
+
+const wrong = (key: string, value: string, expected: string): UsageError =>
+  new UsageError(`${key} '${value.slice(0, 80)}': expected ${expected}`);
 
 const isHostName = (text: string): boolean =>
-  text.length <= 253 && /^[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*$/.test(text);
-
-function splitAt(text: string, separator: string): [string, string] {
-  const at = text.indexOf(separator);
-  return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)];
-}
-
-/** An address and how many bits of it are the network's; no address if it is none. */
-function prefixOf(text: string): { address: Address | undefined; bits: number } {
-  const [, host = '', bits = ''] = /^([^/]+)\/(\d{1,3})$/.exec(text) ?? [];
-  return { address: parseAddress(host), bits: bits === '' ? -1 : Number(bits) };
-}
+  text.length <= 253 && /^[A-Za-z0-9_][A-Za-z0-9_-]{0,62}(\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*$/.test(text);
