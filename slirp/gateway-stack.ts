@@ -5,15 +5,14 @@ import type { Slab } from '../core/slab.ts';
 import { NEVER } from '../core/time.ts';
 import {
   ADVERTISEMENT,
-  type Address,
   AddressOrigin,
   type Advertisement,
-  equalAddresses,
   type Limits,
   type NetworkInterface,
   Stack,
 } from '../stack/stack.ts';
-import { type GatewayNetwork, type GatewayPrefix, LINK_LOCAL } from './gateway-network.ts';
+import type { GatewayNetwork, GatewayPrefix } from './gateway-network.ts';
+import { ownAddresses } from './own-addresses.ts';
 
 /** Bounds that suit many guests; the others are any stack's. */
 export const GATEWAY_LIMITS: Partial<Limits> = {
@@ -60,17 +59,6 @@ export function newGatewayStack({ slab, secret, nowUs, network, limits }: Gatewa
     assert(wrong === undefined, `the gateway's own advertisement: ${wrong}`);
   }
   return { stack, iface };
-}
-
-/** All that the gateway answers to, with its prefix of the address's own family. */
-export function ownAddresses(network: GatewayNetwork): { readonly address: Address; readonly bits: number }[] {
-  const own = [network.net4, network.net6].flatMap((net) => (net ? addressesIn(net) : []));
-  return network.net6 ? [...own, { address: LINK_LOCAL, bits: 64 }] : own;
-}
-
-function addressesIn({ gateway, dns, bits }: GatewayPrefix): { readonly address: Address; readonly bits: number }[] {
-  const own = [{ address: gateway, bits }];
-  return dns && !equalAddresses(gateway, dns) ? [...own, { address: dns, bits }] : own;
 }
 
 /** The prefix is on the link; guests make addresses of it themselves if it leaves them 64 bits for that. */
