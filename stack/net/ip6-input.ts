@@ -66,7 +66,13 @@ export class Ip6Input {
     packet.hopLimit = ipv6.hopLimit(view, ip);
     packet.trafficClass = ipv6.trafficClass(view, ip);
     this.walk.start(view, ip);
-    if (iface.isLoopback || this.isForUs(iface, packet)) return this.read(packet);
+    if (iface.isLoopback || this.isForUs(iface, packet)) {
+      // RFC 8200 §3: who takes a packet that is for another is a router to its sender.
+      const isSpent = iface.acceptsAny && packet.hopLimit <= 1 && !isMulticast(packet.target);
+      if (!isSpent || this.parts.addresses.isTarget(packet.target, iface.number)) return this.read(packet);
+      this.complain(packet, icmp6.Type.TimeExceeded, 0, 0, false);
+      return Drop.HopLimit;
+    }
     if (!iface.forwards6 || packet.isGroupFrame || isMulticast(packet.target)) return Drop.NotForUs;
     const drop = this.walk.hopByHop(view, ip, packet.ipBytes);
     if (drop !== Drop.None) return this.refuse(packet, drop);
