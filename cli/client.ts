@@ -43,7 +43,7 @@ export class Client {
     });
   }
 
-  /** Runs a command. Rejects with `UsageError`. */
+  /** Runs a command. Rejects with `UsageError`, or `FailedError` where it could not be done. */
   do(...words: string[]): Promise<unknown> {
     const id = this.nextId++;
     return new Promise((resolve, reject) => {
@@ -57,7 +57,14 @@ export class Client {
   }
 
   private take(line: string): void {
-    const value = JSON.parse(line) as { id?: number; ok?: boolean; result?: unknown; error?: string; event?: string };
+    const value = JSON.parse(line) as {
+      id?: number;
+      ok?: boolean;
+      result?: unknown;
+      error?: string;
+      failed?: boolean;
+      event?: string;
+    };
     if (value.event !== undefined) {
       this.onEvent(value);
       return;
@@ -65,6 +72,7 @@ export class Client {
     const waiting = this.waiting.get(value.id ?? 0);
     this.waiting.delete(value.id ?? 0);
     if (value.ok) waiting?.resolve(value.result);
+    else if (value.failed) waiting?.reject(new FailedError(value.error ?? 'no answer'));
     else waiting?.reject(new UsageError(value.error ?? 'no answer'));
   }
 }

@@ -1,42 +1,14 @@
 // Every command of a running node, once: the control socket, `weft ctl`, rc files and `help` read this table.
 
 import { UsageError } from '../core/assert.ts';
+import { type Command, command, num, type Parameter, type Values } from './command.ts';
+import { GATEWAY_COMMANDS } from './gateway-commands.ts';
 import { parseMac, textOfMac } from './mac.ts';
 import type { NodeView } from './node-view.ts';
 import { listing, metricsText, statusOf } from './report.ts';
 
-/** What an argument is, for checking, help and completion. */
-export interface Parameter {
-  readonly name: string;
-  readonly kind: 'port' | 'vid' | 'int' | 'mac' | 'text' | 'flag';
-  readonly min?: number;
-  readonly max?: number;
-  readonly optional?: boolean;
-  /** Takes all further words. */
-  readonly rest?: boolean;
-}
-
-export type Values = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
-
-export interface Command {
-  readonly name: string;
-  readonly help: string;
-  readonly parameters: readonly Parameter[];
-  /** Returns what is printed as JSON. Throws `UsageError`. */
-  run(node: NodeView, values: Values): unknown;
-}
-
 const PORT: Parameter = { name: 'port', kind: 'port' };
 const VID: Parameter = { name: 'vid', kind: 'vid' };
-
-const command = (name: string, parameters: readonly Parameter[], help: string, run: Command['run']): Command => ({
-  name,
-  parameters,
-  help,
-  run,
-});
-
-const num = (value: Values[string]): number => Number(value);
 
 export const COMMANDS: readonly Command[] = [
   command('help', [], 'this list', () => COMMANDS.map((c) => ({ command: usage(c), help: c.help }))),
@@ -168,6 +140,7 @@ export const COMMANDS: readonly Command[] = [
   command('plug/remove', [{ name: 'id', kind: 'int', min: 1, max: 2 ** 31 }], 'close a plug', (node, v) =>
     node.removePlug(num(v.id)),
   ),
+  ...GATEWAY_COMMANDS,
   command('shutdown', [], 'end the node', (node) => node.shutdown()),
 ];
 

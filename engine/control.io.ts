@@ -3,7 +3,7 @@
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { StringDecoder } from 'node:string_decoder';
-import { UsageError } from '../core/assert.ts';
+import { FailedError, UsageError } from '../core/assert.ts';
 
 const LINE_CHARS_MAX = 65536;
 const CLIENTS_MAX = 256;
@@ -22,7 +22,7 @@ interface Request {
 export interface ControlOptions {
   path: string;
   mode: number;
-  /** Rejects with `UsageError`. */
+  /** Rejects with `UsageError` or `FailedError`. */
   execute(network: string | undefined, words: readonly string[]): Promise<unknown>;
   /** Subscribes to events; returns how to stop. */
   watch(watcher: (event: object) => void): () => void;
@@ -30,8 +30,8 @@ export interface ControlOptions {
 
 /**
  * Serves `DIR/control`. Lines may be pipelined and split anywhere; answers come in order of completion with the request's
- * `id`: `{"id":1,"ok":true,"result":…}` or `{"id":1,"ok":false,"error":"one line"}`. `["events"]` turns the connection into a
- * stream of events as well.
+ * `id`: `{"id":1,"ok":true,"result":…}` or `{"id":1,"ok":false,"error":"one line"}`, with `"failed":true` where the command
+ * was well-formed and could not be done. `["events"]` turns the connection into a stream of events as well.
  */
 export class ControlServer {
   private readonly options: ControlOptions;
@@ -127,8 +127,9 @@ class Connection {
     try {
       this.say({ id, ok: true, result: (await this.options.execute(network, words)) ?? null });
     } catch (error) {
-      if (!(error instanceof UsageError)) throw error;
-      this.say({ id, ok: false, error: error.message });
+      const isFailure = error instanceof FailedError;
+      if (!(error instanceof UsageError) && !isFailure) throw error;
+      this.say({ id, ok: false, error: error.message, ...(isFailure ? { failed: true } : {}) });
     } finally {
       this.running--;
       this.look();

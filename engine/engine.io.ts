@@ -2,11 +2,11 @@
 
 import { writeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
-import { Bug, UsageError } from '../core/assert.ts';
+import { Bug, FailedError, UsageError } from '../core/assert.ts';
 import { parseVnl } from '../plug/plug.ts';
 import { check, sys, whyNoNative } from '../sys/libc.io.ts';
 import { ControlServer } from './control.io.ts';
-import type { FabricMessage, FabricRequest, FabricWorkerData } from './fabric-worker.io.ts';
+import type { FabricMessage, FabricRequest, FabricWorkerData, FailureKind } from './fabric-worker.io.ts';
 import type { NetworkOptions } from './network-service.io.ts';
 import { isNodeScheme } from './node-schemes.ts';
 import type { Relays } from './relays.io.ts';
@@ -80,7 +80,7 @@ export class Engine {
     return this.ended_;
   }
 
-  /** Runs a command given as words. Rejects with `UsageError`. */
+  /** Runs a command given as words. Rejects with `UsageError` or `FailedError`. */
   async execute(network: string | undefined, words: readonly string[]): Promise<unknown> {
     if (words[0] === 'plug/add' && words[1] !== undefined && isNodeScheme(parseVnl(words[1]))) {
       return this.addPlug({ ...this.placeOf(network, words), vnl: words[1] });
@@ -133,8 +133,7 @@ export class Engine {
         if (message.say === 'ready') {
           isReady = true;
           resolve(thread);
-        } else if (message.say === 'failed')
-          fail(message.isUsage ? new UsageError(message.error) : new Bug(message.error));
+        } else if (message.say === 'failed') fail(errorOf(message.error, message.kind));
         else if (message.say === 'shutdown') void this.close();
         else thread.hear(message);
       });
@@ -229,6 +228,11 @@ export class Engine {
   }
 }
 
+function errorOf(text: string, kind: FailureKind): Error {
+  if (kind === 'usage') return new UsageError(text);
+  return kind === 'failed' ? new FailedError(text) : new Bug(text);
+}
+
 /** The fabric thread as seen from here. */
 class Thread implements Backend {
   private readonly worker: Worker;
@@ -266,7 +270,7 @@ class Thread implements Backend {
     const waiting = this.waiting.get(message.id);
     this.waiting.delete(message.id);
     if (message.error === undefined) waiting?.resolve(message.result);
-    else waiting?.reject(new UsageError(message.error));
+    else waiting?.reject(errorOf(message.error, message.kind ?? 'usage'));
   }
 
   async close(): Promise<void> {

@@ -151,6 +151,10 @@ export class FabricNode {
   private openScheme(vnl: Vnl, service: NetworkService, plug: OpenPlug): (() => void) | Promise<() => void> {
     const slot = this.slotOf(service, plug);
     if (vnl.scheme === 'switch' || vnl.scheme === 'hub') return this.openPatch(vnl, service, plug);
+    if (vnl.scheme === 'slirp') {
+      plug.state = () => 'up';
+      return service.openGateway(vnl.options, plug.port);
+    }
     const native = this.native?.open(vnl, slot);
     if (native) return native;
     const why = whyNoNative();
@@ -226,6 +230,8 @@ export class FabricNode {
         return service.switch;
       },
       networks: [...services.values()].map((s) => s.network),
+      gateways: service.gateways,
+      gatewaysOf: (network: Network) => services.get(network.name)?.gateways ?? [],
       pid: process.pid,
       version: VERSION,
       startedUs: this.startedUs,

@@ -1,7 +1,7 @@
 // The fabric thread: blocks in epoll and runs batches to completion. The main thread talks to it by messages and a kick.
 
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import { UsageError } from '../core/assert.ts';
+import { FailedError, UsageError } from '../core/assert.ts';
 import type { PortInfo } from '../plug/plug.ts';
 import { EPOLLIN } from '../sys/epoll.io.ts';
 import { sys } from '../sys/libc.io.ts';
@@ -24,11 +24,14 @@ export type FabricRequest = { id: number } & (
   | { ask: 'close' }
 );
 
+/** Whose fault it was: the operator's, the circumstances', ours. */
+export type FailureKind = 'usage' | 'failed' | 'bug';
+
 /** What it says. */
 export type FabricMessage =
   | { say: 'ready'; networks: readonly string[] }
-  | { say: 'failed'; error: string; isUsage: boolean }
-  | { say: 'answer'; id: number; result?: unknown; error?: string }
+  | { say: 'failed'; error: string; kind: FailureKind }
+  | { say: 'answer'; id: number; result?: unknown; error?: string; kind?: FailureKind }
   | { say: 'event'; event: { event: string; network: string; port?: number; text?: string } }
   | { say: 'shutdown' };
 
@@ -75,14 +78,19 @@ function answer(fabric: Fabric, node: FabricNode, request: FabricRequest): void 
     }
     SAY({ say: 'answer', id, result: result ?? null });
   } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    SAY({ say: 'answer', id, error: error.message });
+    const kind = kindOf(error);
+    if (kind === 'bug') throw error;
+    SAY({ say: 'answer', id, error: (error as Error).message, kind });
   }
 }
+
+const kindOf = (error: unknown): FailureKind =>
+  error instanceof UsageError ? 'usage' : error instanceof FailedError ? 'failed' : 'bug';
 
 try {
   serve(workerData as FabricWorkerData);
 } catch (error) {
-  const isUsage = error instanceof UsageError;
-  SAY({ say: 'failed', error: isUsage ? error.message : String((error as Error).stack), isUsage });
+  const kind = kindOf(error);
+  const { message, stack } = error as Error;
+  SAY({ say: 'failed', error: kind === 'bug' ? String(stack) : message, kind });
 }

@@ -3,6 +3,7 @@
 
 import { UsageError } from '../core/assert.ts';
 import { checkOption, SCHEMES } from '../plug/plug.ts';
+import { DOMAIN } from '../service/service.ts';
 import {
   type ForwardSpec,
   type GatewayNetwork,
@@ -181,6 +182,7 @@ class OptionReader {
     if (mtu !== undefined) pairs.set('advertise', mtu);
     if (this.has('nodhcp')) pairs.set('dhcp', 'no');
     if (this.has('nora')) pairs.set('ra', 'no');
+    if (!this.has('domain') && !this.has('nodns')) pairs.set('domain', DOMAIN);
     if (this.has('nodns')) for (const key of this.dnsKeys()) pairs.set(key, 'none');
     return gatewayNetworkOf(pairs);
   }

@@ -6,7 +6,7 @@ import type { Port } from '../core/port.ts';
 import { Rng } from '../core/rng.ts';
 import { US_PER_S } from '../core/time.ts';
 import { openJoinDoor } from '../plug/join-server.io.ts';
-import { ANY_PORT, type PortInfo, type PortRoom } from '../plug/plug.ts';
+import { ANY_PORT, type JoinLease, type PortInfo, type PortRoom } from '../plug/plug.ts';
 import { streamPort } from '../plug/stream-plug.io.ts';
 import { BACKLOG_BYTES_MAX } from '../plug/stream-port.io.ts';
 import { prepareDirectory, UnixListener } from '../plug/unix-listener.io.ts';
@@ -14,9 +14,13 @@ import { openVdeDoor } from '../plug/vde-server.io.ts';
 import { Switch } from '../switch/switch.ts';
 import { SOCK_STREAM } from '../sys/socket.io.ts';
 import type { Fabric } from './fabric.io.ts';
+import { GatewayHost } from './gateway-host.io.ts';
+import { type GatewayOptions, gatewaySettings } from './gateway-settings.ts';
 import { Cable, Network } from './network.ts';
 
 const CONNECTIONS_MAX = 4200; // above the most ports, so that a full switch still answers
+const MANAGEMENT_PORT = 0;
+const CABLE_FAR_END = 1;
 const LOOK_US = US_PER_S; // between looks at the table, as often as an idle thread wakes up anyway
 
 /** What one network is to be. */
@@ -34,6 +38,10 @@ export interface NetworkOptions {
   ageSeconds?: number | undefined;
   /** The most stations to remember, 131072 by default. */
   stationsMax?: number | undefined;
+  /** A gateway on the management port, of a cable at its far end; see gateway-settings.ts. */
+  gateway?: GatewayOptions | undefined;
+  /** Nobody joins by the directory: it is for control alone. */
+  isPrivate?: boolean | undefined;
 }
 
 /** Something that happened, for those who watch. */
@@ -47,6 +55,7 @@ export class NetworkService implements PortRoom {
   private readonly notify: Notify;
   private readonly reserved = new Set<number>();
   private readonly closers: (() => void)[] = [];
+  private readonly gateways_ = new Set<GatewayHost>();
   private readonly rng: Rng;
 
   /** Throws `UsageError` if the directory cannot be served. */
@@ -70,11 +79,40 @@ export class NetworkService implements PortRoom {
     if (options.directory !== undefined) this.serve(options.directory);
     fabric.networks.set(options.name, this.network);
     if (this.switch) this.watchTable(this.switch);
+    if (options.gateway) this.openOwnGateway(options.gateway);
   }
 
   /** The switch, where this is one. */
   get switch(): Switch | undefined {
     return this.network.forwarder instanceof Switch ? this.network.forwarder : undefined;
+  }
+
+  /** By port number. */
+  get gateways(): GatewayHost[] {
+    return [...this.gateways_].sort((a, b) => a.number - b.number);
+  }
+
+  /** Attaches a gateway to a port; how to close it. Throws `UsageError`, or `FailedError` where the host refuses a forward. */
+  openGateway(options: GatewayOptions, number: number): () => void {
+    const { fabric, network } = this;
+    const settings = gatewaySettings(options);
+    const { directory } = this.options;
+    // A file has one writer: the first gateway of the network.
+    const leasesPath = directory === undefined || this.gateways_.size > 0 ? undefined : `${directory}/leases.json`;
+    const gateway = new GatewayHost(fabric, {
+      settings,
+      number,
+      leasesPath,
+      notify: (event, text) => this.notify({ event, network: network.name, port: number, text }),
+    });
+    this.gateways_.add(gateway);
+    this.attach(gateway.port, number, { kind: 'slirp', description: gateway.describe(), pid: process.pid });
+    gateway.announce();
+    return () => {
+      if (!this.gateways_.delete(gateway)) return;
+      gateway.close();
+      this.detach(gateway.port);
+    };
   }
 
   // PortRoom.
@@ -97,12 +135,20 @@ export class NetworkService implements PortRoom {
 
   attach(port: Port, number: number, info: PortInfo): void {
     this.fabric.attach(port, this.network, number, info);
+    // Whoever is at the other end of a cable may be a network that was there before, or was not.
+    if (this.options.kind === 'cable' && info.kind !== 'slirp') for (const one of this.gateways_) one.announce();
     this.notify({
       event: 'port-up',
       network: this.network.name,
       port: number,
       text: `${info.kind} ${info.description}`,
     });
+  }
+
+  /** Of the first gateway that has any. */
+  lease(mac: Uint8Array, name: string): JoinLease | string | undefined {
+    for (const gateway of this.gateways) if (gateway.dhcp) return gateway.lease(mac, name);
+    return undefined;
   }
 
   detach(port: Port): void {
@@ -131,6 +177,15 @@ export class NetworkService implements PortRoom {
     this.fabric.networks.delete(this.network.name);
   }
 
+  private openOwnGateway(options: GatewayOptions): void {
+    try {
+      this.onClose(this.openGateway(options, this.options.kind === 'cable' ? CABLE_FAR_END : MANAGEMENT_PORT));
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
   /** Says once that stations find no room, and again only after there was room for a while. */
   private watchTable({ fdb }: Switch): void {
     const { fabric } = this;
@@ -156,6 +211,7 @@ export class NetworkService implements PortRoom {
     const { mode, gid } = options;
     prepareDirectory(directory, options.dirMode, gid);
     this.onClose(() => tryTo(() => rmdirSync(directory))); // the last thing that is done
+    if (options.isPrivate) return;
     if (!fabric.isNative) return; // others join by plugs of Node's loop
     try {
       const connectionsMax = CONNECTIONS_MAX;

@@ -1,6 +1,7 @@
 // A running node as commands see it.
 
 import type { Switch } from '../switch/switch.ts';
+import type { GatewayView } from './gateway-view.ts';
 import type { Attachment, Network } from './network.ts';
 
 /** A plug that the node opened itself. */
@@ -18,6 +19,9 @@ export interface NodeView {
   /** Throws `UsageError` where the network is a cable. */
   readonly switch: Switch;
   readonly networks: Iterable<Network>;
+  /** Of the network that the command is about. */
+  readonly gateways: readonly GatewayView[];
+  gatewaysOf(network: Network): readonly GatewayView[];
   readonly pid: number;
   readonly version: string;
   readonly startedUs: number;

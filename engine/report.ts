@@ -2,6 +2,7 @@
 
 import { DROP_NAMES } from '../core/drop.ts';
 import { Switch } from '../switch/switch.ts';
+import { gatewayMetrics, gatewayStatusOf } from './gateway-report.ts';
 import type { Attachment, Network } from './network.ts';
 import type { NodeView } from './node-view.ts';
 
@@ -15,11 +16,21 @@ export function statusOf(node: NodeView): object {
       name: network.name,
       directory: node.directoryOf(network),
       ports: network.portsMax - 1,
-      attached: [...network.attachments()].length,
+      attached: attachedTo(network),
       refused: network.refused,
       ...stationsOf(network),
+      ...gatewaysOf(node, network),
     })),
   };
+}
+
+/** Of its `ports`, which do not count the management port. */
+const attachedTo = (network: Network): number =>
+  [...network.attachments()].filter(({ number }) => number > 0 || network.portsMax === 2).length;
+
+function gatewaysOf(node: NodeView, network: Network): object {
+  const gateways = node.gatewaysOf(network).map(gatewayStatusOf);
+  return gateways.length > 0 ? { gateways } : {};
 }
 
 function stationsOf({ forwarder }: Network): object {
@@ -107,6 +118,10 @@ export function metricsText(node: NodeView): string {
       switches.map((n) => `${name}{network="${quote(n.name)}"} ${value(n.forwarder as Switch)}`),
     );
   }
+  const gateways = networks.flatMap((n) =>
+    node.gatewaysOf(n).map((view) => ({ label: `network="${quote(n.name)}"`, view })),
+  );
+  gatewayMetrics(family, gateways);
   return `${lines.join('\n')}\n`;
 }
 

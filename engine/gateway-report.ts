@@ -1,0 +1,118 @@
+// What gateways say of themselves: listings as plain values, counters as Prometheus text.
+
+import { type FlowView, formatRule, Protocol } from '../slirp/slirp.ts';
+import { type Address, formatAddress } from '../stack/stack.ts';
+import { formatMac } from '../wire/ethernet.ts';
+import type { GatewayView } from './gateway-view.ts';
+
+/** One gateway. */
+export function gatewayStatusOf(view: GatewayView): object {
+  const { number, settings, gateway, dhcp, dns } = view;
+  const { network, rules, isRestricted, nat64 } = settings;
+  const nets = [network.net4, network.net6].filter((net) => net !== undefined);
+  return {
+    port: number,
+    addresses: nets.map(({ gateway: address, bits }) => `${formatAddress(address)}/${bits}`),
+    mac: formatMac(network.mac),
+    mtu: network.mtuBytes,
+    dns: nets.flatMap((net) => (net.dns ? [formatAddress(net.dns)] : [])),
+    domain: network.domain,
+    servers: dns?.servers() ?? [],
+    restricted: isRestricted,
+    rules: rules.map((rule) => `${rule.isAllow ? 'allow' : 'deny'} ${formatRule(rule)}`),
+    ...(nat64 ? { nat64: `${formatAddress(nat64.address)}/${nat64.bits}` } : {}),
+    guests: gateway.guests,
+    flows: flowCounts(view),
+    leases: leasesOf(view).length,
+    forwards: gateway.forwards().length,
+    counters: { ...gateway.counters },
+    ...(dhcp ? { dhcp: { ...dhcp.counters, ...dhcp.leases.counters } } : {}),
+    ...(dns ? { names: { ...dns.counters } } : {}),
+  };
+}
+
+const flowCounts = ({ gateway }: GatewayView): { tcp: number; udp: number; icmp: number } => ({
+  tcp: gateway.flowsOpen(Protocol.Tcp),
+  udp: gateway.flowsOpen(Protocol.Udp),
+  icmp: gateway.flowsOpen(Protocol.Icmp),
+});
+
+/** One line per forward. */
+export const forwardsOf = ({ number, gateway }: GatewayView): object[] =>
+  gateway.forwards().map(({ id, text, direction, connections }) => ({
+    id,
+    gateway: number,
+    direction,
+    forward: text,
+    connections,
+  }));
+
+/** One line per flow. */
+export const flowsOf = ({ gateway }: GatewayView, guest: Address | undefined): readonly FlowView[] =>
+  gateway.flows(guest);
+
+/** One line per lease that somebody has. */
+export function leasesOf({ number, dhcp, nowS }: GatewayView): object[] {
+  const now = nowS();
+  const had = dhcp?.leases.list().filter(({ state }) => state === 'bound' || state === 'offered') ?? [];
+  return had.map(({ address, mac, where, name, state, untilS, isHeld }) => ({
+    address: formatAddress(address),
+    mac: mac || where,
+    name,
+    state: isHeld ? 'program' : state,
+    seconds: isHeld ? null : Math.max(0, untilS - now),
+    gateway: number,
+  }));
+}
+
+type Family = (name: string, type: string, help: string, rows: readonly string[]) => void;
+
+/** Adds the families of all gateways; `label` begins the labels of one: `network="default"`. */
+export function gatewayMetrics(family: Family, gateways: readonly { label: string; view: GatewayView }[]): void {
+  const each = (name: string, rows: (view: GatewayView) => readonly [string, number][]): string[] =>
+    gateways.flatMap(({ label, view }) =>
+      rows(view).map(([more, value]) => `${name}{${label},port="${view.number}"${more && `,${more}`}} ${value}`),
+    );
+  const add = (
+    name: string,
+    type: 'gauge' | 'counter',
+    help: string,
+    rows: (view: GatewayView) => readonly [string, number][],
+  ): void => family(name, type, help, each(name, rows));
+  add('weft_gateway_guests', 'gauge', 'Guests that have flows.', ({ gateway }) => [['', gateway.guests]]);
+  add('weft_gateway_flows', 'gauge', 'Open flows.', (view) =>
+    Object.entries(flowCounts(view)).map(([protocol, count]) => [`protocol="${protocol}"`, count]),
+  );
+  add('weft_gateway_flows_total', 'counter', 'Flows that were opened.', ({ gateway: { counters: c } }) => [
+    ['protocol="tcp"', c.tcpOpened],
+    ['protocol="udp"', c.udpOpened],
+    ['protocol="icmp"', c.echoRequests],
+  ]);
+  add('weft_gateway_bytes_total', 'counter', 'Payload that passed.', ({ gateway: { counters: c } }) => [
+    ['protocol="tcp",direction="out"', c.tcpBytesOut],
+    ['protocol="tcp",direction="in"', c.tcpBytesIn],
+    ['protocol="udp",direction="out"', c.udpBytesOut],
+    ['protocol="udp",direction="in"', c.udpBytesIn],
+  ]);
+  add('weft_gateway_refused_total', 'counter', 'What went no further, by reason.', ({ gateway: { counters: c } }) =>
+    (['prohibited', 'tcpFailed', 'guestFull', 'hostFull', 'filtered', 'lost', 'unnamed'] as const).map((reason) => [
+      `reason="${reason}"`,
+      c[reason],
+    ]),
+  );
+  add('weft_gateway_errors_total', 'counter', 'ICMP errors that guests were told.', ({ gateway }) => [
+    ['', gateway.counters.errorsToGuests],
+  ]);
+  add('weft_gateway_leases', 'gauge', 'Addresses that somebody has.', (view) => [['', leasesOf(view).length]]);
+  add('weft_gateway_dhcp_total', 'counter', 'What DHCP did, by event.', ({ dhcp }) =>
+    dhcp ? byEvent({ ...dhcp.counters, ...dhcp.leases.counters }) : [],
+  );
+  add('weft_gateway_dns_total', 'counter', 'What the name server did, by event.', ({ dns }) =>
+    dns ? byEvent(dns.counters) : [],
+  );
+}
+
+const byEvent = (counters: object): [string, number][] =>
+  Object.entries(counters)
+    .filter((entry): entry is [string, number] => typeof entry[1] === 'number')
+    .map(([event, count]) => [`event="${event}"`, count]);
