@@ -19,11 +19,28 @@ interface Listing {
   tagged?: 'all' | number[];
 }
 
+interface GatewayStatus {
+  port: number;
+  addresses: string[];
+  servers: string[];
+  guests: number;
+  flows: { tcp: number; udp: number; icmp: number };
+  leases: number;
+  forwards: number;
+}
+
 interface Status {
   version: string;
   pid: number;
   uptime: number;
-  networks: { name: string; directory: string; ports: number; attached: number; stations?: number }[];
+  networks: {
+    name: string;
+    directory: string;
+    ports: number;
+    attached: number;
+    stations?: number;
+    gateways?: GatewayStatus[];
+  }[];
 }
 
 const print = (text: string): void => {
@@ -43,9 +60,20 @@ export async function status(net: string | undefined, { json }: { json?: boolean
   print(`weft ${node.version}, process ${node.pid}, up ${node.uptime} s`);
   for (const n of node.networks) {
     print(`network '${n.name}' in ${n.directory}: ${n.attached} of ${n.ports} ports, ${n.stations ?? 0} stations`);
+    for (const gateway of n.gateways ?? []) print(gatewayLine(gateway));
   }
   print(portTable(ports));
   return 0;
+}
+
+function gatewayLine({ port, addresses, servers, guests, flows, leases, forwards }: GatewayStatus): string {
+  const counts = [`${guests} guests`, `${flows.tcp} TCP, ${flows.udp} UDP, ${flows.icmp} ICMP flows`];
+  const more = [
+    `${leases} leases`,
+    `${forwards} forwards`,
+    ...(servers.length ? [`names from ${servers.join(' ')}`] : []),
+  ];
+  return `gateway on port ${port}: ${addresses.join(' ')}; ${[...counts, ...more].join(', ')}`;
 }
 
 function portTable(ports: readonly Listing[]): string {

@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { UsageError } from '../core/assert.ts';
 import { Engine, type EngineEvent } from '../engine/engine.io.ts';
+import { readGatewayOptions } from '../engine/gateway-settings.ts';
 import type { NetworkOptions } from '../engine/network-service.io.ts';
 import { notifyReady } from '../engine/readiness.io.ts';
 import { groupNumber } from '../sys/group.io.ts';
@@ -16,6 +17,11 @@ export interface NodeOptions {
   metrics?: string;
   rxUsecs: number;
   quiet?: boolean;
+}
+
+export interface UpOptions extends NodeOptions {
+  /** Options as behind `slirp:///`; true: as they are by default; false: no gateway. */
+  gateway?: string | boolean;
 }
 
 export interface SwitchOptions extends NodeOptions {
@@ -35,8 +41,13 @@ const DAEMON_ENV = 'WEFT_READY_FD';
 type Plugs = { network: string; vnl: string; port?: number | undefined }[];
 
 /** The lab in `file`, or the default network. */
-export async function up(file: string | undefined, options: NodeOptions): Promise<number> {
+export async function up(file: string | undefined, options: UpOptions): Promise<number> {
   const path = file ?? (existsSync('weft.yaml') ? 'weft.yaml' : undefined);
+  if (path !== undefined && options.gateway !== undefined && options.gateway !== true) {
+    throw new UsageError(
+      `up: --gateway and --no-gateway are for the default network; ${path} says it for each of its own`,
+    );
+  }
   if (path === undefined) {
     const directory = networkDirectory('default');
     const network: NetworkOptions = {
@@ -46,6 +57,7 @@ export async function up(file: string | undefined, options: NodeOptions): Promis
       ports: DEFAULT_PORTS,
       mode: 0o600,
       dirMode: 0o700,
+      gateway: gatewayOf(options.gateway ?? true),
     };
     return serve([network], [], options);
   }
@@ -54,6 +66,9 @@ export async function up(file: string | undefined, options: NodeOptions): Promis
   const networks = lab.networks.map((network) => ({ ...network, directory: networkDirectory(network.name) }));
   return serve(networks, lab.plugs, options, lab.commands);
 }
+
+const gatewayOf = (option: string | boolean): NetworkOptions['gateway'] =>
+  option === false ? undefined : readGatewayOptions(option === true ? '' : option, 'gateway');
 
 /** One switch with its directory. */
 export async function switchAlone(directory: string | undefined, options: SwitchOptions): Promise<number> {
@@ -80,7 +95,8 @@ export async function switchAlone(directory: string | undefined, options: Switch
 /** Who may connect must be able to enter: x where r. Where others may write, sticky: our sockets are not theirs to remove. */
 const dirModeOf = (mode: number): number => mode | ((mode & 0o444) >> 2) | 0o700 | (mode & 0o022 ? 0o1000 : 0);
 
-async function serve(
+/** Serves networks until a signal comes or the node is ended. */
+export async function serve(
   networks: readonly NetworkOptions[],
   plugs: Plugs,
   options: NodeOptions,
@@ -109,8 +125,10 @@ async function serve(
   const why = whyNoNative();
   if (why)
     process.stderr.write(`weft: ${why}: VDE, TAP and 'weft run' cannot join; stream, WebSocket and UDP plugs can\n`);
-  for (const { name, directory } of networks) say(`network '${name}' is up in ${directory}`);
-  if (networks[0]?.name === 'default') say(HOW);
+  for (const { name, directory, isPrivate } of networks) {
+    say(isPrivate ? `gateway '${name}' is up` : `network '${name}' is up in ${directory}`);
+  }
+  if (networks[0]?.name === 'default') say(networks[0].gateway ? HOW : HOW_CLOSED);
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void engine.close());
   await tellReady();
   await engine.ended();
@@ -118,7 +136,8 @@ async function serve(
   return 0;
 }
 
-const HOW = `join it:  weft run --ip 10.0.0.1/24 -- sh      watch it:  weft port --print      end it:  weft down`;
+const HOW_CLOSED = `join it:  weft run --ip 10.0.0.1/24 -- sh      watch it:  weft port --print      end it:  weft down`;
+const HOW = 'join it:  weft run -- sh      watch it:  weft port --print      end it:  weft down';
 
 function sentence({ event, network, port, text }: EngineEvent): string {
   return [event, network, port === undefined ? '' : `port ${port}`, text ?? ''].filter((part) => part !== '').join(' ');

@@ -3,6 +3,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { FailedError, UsageError } from '../core/assert.ts';
 import { VERSION } from '../engine/engine.ts';
+import { GATEWAY_OPTIONS, kindOfGatewayOption } from '../engine/gateway-options.ts';
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
@@ -62,6 +63,8 @@ function describe(done: (status: number) => void): Command {
   addNodes(program, done);
   addPlugs(program, done);
   addStack(program, done);
+  addSlirp(program, done);
+  addGateway(program, done);
   addControl(program, done);
   program
     .command('run')
@@ -75,25 +78,30 @@ function describe(done: (status: number) => void): Command {
 const EXAMPLES = `
 Examples:
   weft up                                          bring up the default network
-  weft run --ip 10.0.0.1/24 -- python3 -m http.server
-  weft run --ip 10.0.0.2/24 -- curl http://10.0.0.1:8000/
+  weft run -- curl http://example.org/             a program in it, which reaches the outside by its gateway
+  weft run --ip 10.0.2.9/24 -- python3 -m http.server
+  weft forward add 8080:10.0.2.9:8000              http://127.0.0.1:8080/ is that server
   weft port --raw | tcpdump -nr -                  watch it
 NET is a name from 'weft ls', a directory, or a VNL; by default $WEFT_NET, else 'default'.`;
 
+/** What every node that stays takes. */
+const nodeOptions = (command: Command): Command =>
+  command
+    .option('-d, --daemon', 'return when it is ready and go on in the background')
+    .option('--pidfile <FILE>', 'write the process number there')
+    .option('--metrics <ADDRESS>', 'serve Prometheus metrics on [HOST:]PORT (loopback unless HOST is given)')
+    .addOption(
+      new Option('--rx-usecs <N>', 'wait between wake-ups, so that batches grow').argParser(int(0, 1000)).default(0),
+    )
+    .option('-q, --quiet', 'print nothing but errors');
+
 function addNodes(program: Command, done: (status: number) => void): void {
-  const common = (command: Command): Command =>
-    command
-      .option('-d, --daemon', 'return when it is ready and go on in the background')
-      .option('--pidfile <FILE>', 'write the process number there')
-      .option('--metrics <ADDRESS>', 'serve Prometheus metrics on [HOST:]PORT (loopback unless HOST is given)')
-      .addOption(
-        new Option('--rx-usecs <N>', 'wait between wake-ups, so that batches grow').argParser(int(0, 1000)).default(0),
-      )
-      .option('-q, --quiet', 'print nothing but errors');
-  common(program.command('up [FILE]'))
-    .description('bring up the lab in FILE (default ./weft.yaml), without one the default network')
+  nodeOptions(program.command('up [FILE]'))
+    .description('bring up the lab in FILE (default ./weft.yaml), without one the default network with its gateway')
+    .option('--gateway <OPTIONS>', "the default network's gateway, as behind slirp:///: mtu=9000/allow=127.0.0.1:5432")
+    .option('--no-gateway', 'the default network is closed')
     .action(async (file, options) => done(await (await import('./up.ts')).up(file, options)));
-  common(program.command('switch [DIR]'))
+  nodeOptions(program.command('switch [DIR]'))
     .description('one switch alone; DIR is its VDE control directory')
     .addOption(new Option('-n, --ports <N>', 'how many ports').argParser(int(1, 4095)).default(128))
     .option('-x, --hub', 'repeat every frame to every port')
@@ -155,6 +163,56 @@ Examples:
   weft stack -L 8080:10.0.0.2:80 eth,ip=10.0.0.9/24
                                                    http://127.0.0.1:8080/ is port 80 of a program in the network
   weft stack -R 80:127.0.0.1:8000 auto             port 80 in the network is port 8000 here`;
+
+function addSlirp(program: Command, done: (status: number) => void): void {
+  const command = nodeOptions(program.command('slirp [NET]'))
+    .description('one gateway alone, joined to NET by a plug: guests reach the outside, and are reached by forwards')
+    .option('--name <NAME>', "what it is called: 'weft flows NAME', 'weft down NAME'", 'slirp')
+    .option('-L <SPEC>', `${GATEWAY_OPTIONS.forward} (repeatable)`, list)
+    .option('-R <SPEC>', `${GATEWAY_OPTIONS.reverse} (repeatable)`, list)
+    .option('--net4 <VALUE>', GATEWAY_OPTIONS.net);
+  const keys = Object.keys(GATEWAY_OPTIONS).filter((key) => !['net', 'forward', 'reverse'].includes(key));
+  for (const key of keys) {
+    const kind = kindOfGatewayOption(key);
+    if (kind === 'flag') command.option(`--${key}`, GATEWAY_OPTIONS[key]);
+    else if (kind === 'list') command.option(`--${key} <VALUE>`, `${GATEWAY_OPTIONS[key]} (repeatable)`, list);
+    else command.option(`--${key} <VALUE>`, GATEWAY_OPTIONS[key]);
+  }
+  command.action(async (net, options) => done(await (await import('./slirp.ts')).slirp(net, options, keys)));
+}
+
+function addGateway(program: Command, done: (status: number) => void): void {
+  const asking = (command: Command): Command =>
+    command.option('--net <NET>', 'which network, or the name of a gateway alone').option('--json', 'for programs');
+  const forward = program.command('forward').description("ports that lead through a network's gateway: add, ls, rm");
+  asking(forward.command('add <SPEC>'))
+    .description(
+      '[tcp:|udp:][BIND:]PORT[-PORT]:GUEST:PORT or unix:/PATH:GUEST:PORT: a port of this host leads to a guest',
+    )
+    .option(
+      '-R, --reverse',
+      '[BIND:]PORT:HOST:PORT or PORT:unix:/PATH: a port of the gateway leads to a place of the host',
+    )
+    .option('--keep-source', "the guest sees the client's own address")
+    .action(async (spec, options) => done(await (await import('./gateway.ts')).addForward(spec, options)));
+  asking(forward.command('ls'))
+    .description('what is forwarded')
+    .action(async (options) => done(await (await import('./gateway.ts')).listForwards(options)));
+  asking(forward.command('rm <ID>'))
+    .description('end a forward; its connections go on')
+    .action(async (id, options) => done(await (await import('./gateway.ts')).removeForward(id, options)));
+  program
+    .command('flows [NET]')
+    .description("what flows through a network's gateway")
+    .option('--guest <ADDRESS>', 'of one guest only')
+    .option('--json', 'for programs')
+    .action(async (net, options) => done(await (await import('./gateway.ts')).flows(net, options)));
+  program
+    .command('leases [NET]')
+    .description('who has which address of a network with a gateway')
+    .option('--json', 'for programs')
+    .action(async (net, options) => done(await (await import('./gateway.ts')).leases(net, options)));
+}
 
 function addControl(program: Command, done: (status: number) => void): void {
   program

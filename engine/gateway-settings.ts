@@ -1,8 +1,7 @@
-// What a gateway is to be, as people write it: options of `slirp://`, keys of a lab file's `gateway`, options of `weft slirp`.
-// One table names them (plug/schemes.ts), one function reads them.
+// What a gateway is to be, read and checked from the options of gateway-options.ts.
 
 import { UsageError } from '../core/assert.ts';
-import { checkOption, SCHEMES } from '../plug/plug.ts';
+import { parseVnl } from '../plug/plug.ts';
 import { DOMAIN } from '../service/service.ts';
 import {
   type ForwardSpec,
@@ -19,9 +18,7 @@ import {
 } from '../slirp/slirp.ts';
 import { type Address, addressOf4, formatAddress, ip4Of, isIp4, parseAddress } from '../stack/stack.ts';
 import { formatMac, parseMac } from '../wire/ethernet.ts';
-
-/** As they were written: a flag is '', a list has commas. */
-export type GatewayOptions = ReadonlyMap<string, string>;
+import type { GatewayOptions } from './gateway-options.ts';
 
 /** Addresses for guests: `count` from `first` on. */
 export interface GuestPool {
@@ -104,14 +101,11 @@ export function gatewaySettings(options: GatewayOptions, what = 'slirp'): Gatewa
   }
 }
 
-/** Adds one option as `key=value` in a VNL would; `value` undefined is a flag. Throws `UsageError`. */
-export function addOption(to: Map<string, string>, what: string, key: string, value: string | undefined): void {
-  const rules = SCHEMES.slirp!;
-  checkOption(what, rules, key, value);
-  const before = to.get(key);
-  if (before === undefined) to.set(key, value ?? '');
-  else if (rules.options[key]!.kind === 'list') to.set(key, `${before},${value}`);
-  else throw new UsageError(`${what}: '${key}' is given twice; give it once`);
+/** Reads `mtu=9000/restrict`, as it stands behind `slirp:///`, and checks it. Throws `UsageError`. */
+export function readGatewayOptions(text: string, what: string): GatewayOptions {
+  const { options } = parseVnl(`slirp:///${text}`);
+  gatewaySettings(options, what);
+  return options;
 }
 
 function readAll(read: OptionReader): GatewaySettings {

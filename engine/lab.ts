@@ -3,7 +3,8 @@
 import { isMap, isScalar, LineCounter, type Node, type Pair, parseDocument, type YAMLMap } from 'yaml';
 import { UsageError } from '../core/assert.ts';
 import { parseVnl } from '../plug/plug.ts';
-import { addOption, type GatewayOptions, gatewaySettings } from './gateway-settings.ts';
+import { addOption, type GatewayOptions } from './gateway-options.ts';
+import { gatewaySettings } from './gateway-settings.ts';
 
 /** A lab as it was read: everything in it was checked. */
 export interface Lab {

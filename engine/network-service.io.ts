@@ -15,7 +15,8 @@ import { Switch } from '../switch/switch.ts';
 import { SOCK_STREAM } from '../sys/socket.io.ts';
 import type { Fabric } from './fabric.io.ts';
 import { GatewayHost } from './gateway-host.io.ts';
-import { type GatewayOptions, gatewaySettings } from './gateway-settings.ts';
+import type { GatewayOptions } from './gateway-options.ts';
+import { gatewaySettings } from './gateway-settings.ts';
 import { Cable, Network } from './network.ts';
 
 const CONNECTIONS_MAX = 4200; // above the most ports, so that a full switch still answers
