@@ -12,5 +12,14 @@
 // Node's own sockets where there are no system calls; by a simulated host in tests.
 
 export { BATCH_DATAGRAMS, DatagramBatch } from './datagram-batch.ts';
+export { endpointText } from './flow-view.ts';
 export { HostError, HostReady, type HostSockets, type HostUser } from './host-sockets.ts';
 export { type Caps, type FlowParts, type FlowView, Protocol, SlirpCounters, type Targets, Verdict } from './parts.ts';
+export { Relay, type RelayOptions } from './relay.ts';
+export {
+  type StreamForward,
+  StreamForwards,
+  type StreamForwardsOptions,
+  type StreamForwardView,
+} from './stream-forwards.ts';
+export { TcpFlows } from './tcp-flows.ts';
