@@ -451,6 +451,11 @@ export class FlowTable {
   }
 }
 
+/** The key of a purpose, of words that nobody knows. */
+export function flowKey(secret: Int32Array, purpose: number): Int32Array {
+  return Int32Array.from([0, 1, 2, 3], (i) => sipHash(secret, Int32Array.of(purpose, i), 0, 2));
+}
+
 const powerOver = (n: number): number => 2 ** (32 - Math.clz32(n));
 
 const isIp4At = (words: Int32Array, at: number): boolean =>

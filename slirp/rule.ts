@@ -40,7 +40,7 @@ const NONE: Address = new Int32Array(4);
 export function parseRule(kind: 'allow' | 'deny', text: string): Rule {
   const wrong = (why: string): UsageError => new UsageError(`--${kind} '${text.slice(0, 80)}': ${why}`);
   const match = /^(.*?)(?:\/([a-z]+))?$/.exec(text);
-  const protocol = match?.[2] === undefined ? 0 : PROTOCOLS.get(match[2]);
+  const protocol: Rule['protocol'] | undefined = match?.[2] === undefined ? 0 : PROTOCOLS.get(match[2]);
   if (protocol === undefined) throw wrong(`protocol '${match?.[2]}': expected tcp, udp or icmp`);
   const [place, ports] = splitPorts(match?.[1] ?? '');
   const range = ports === undefined ? { first: 0, last: PORT_MAX } : parsePorts(ports);
@@ -76,7 +76,7 @@ export function parsePrefix(text: string): { readonly address: Address; readonly
   const address = parseAddress(host);
   if (!address || (open === '[' && !host.includes(':'))) return undefined;
   const is4 = isIp4(address);
-  const bits = length === undefined ? 128 : Number(length) + (is4 && host.includes('.') ? 96 : 0);
+  const bits = length === undefined ? 128 : Number(length) + (host.includes(':') ? 0 : 96);
   return bits <= 128 && (!is4 || bits >= 96) ? { address, bits } : undefined;
 }
 

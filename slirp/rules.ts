@@ -5,12 +5,16 @@
 // not mean the host's loopback; `--allow 127.0.0.0/8` does. What is no target of anybody, no rule opens. A `deny` goes for
 // everything it covers, IPv6 addresses that carry a covered IPv4 address among them.
 
+import { UsageError } from '../core/assert.ts';
 import { type Address, samePrefix } from '../stack/stack.ts';
 import { Protocol } from './parts.ts';
 import { type HostPlaces, isPrivate, Place, Places } from './places.ts';
 import type { Rule } from './rule.ts';
 
 export type { HostPlaces } from './places.ts';
+
+/** Each is asked for every flow. */
+const RULES_MAX = 1024;
 
 /** What rules are made of. */
 export interface RulesOptions {
@@ -42,6 +46,8 @@ export class Rules {
   constructor(options: RulesOptions = {}) {
     this.isRestricted = options.isRestricted ?? false;
     this.rules = options.rules ?? [];
+    if (this.rules.length > RULES_MAX)
+      throw new UsageError(`${this.rules.length} rules: at most ${RULES_MAX}; name prefixes or groups`);
     if (options.places) this.places.set(options.places);
   }
 

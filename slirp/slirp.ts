@@ -13,8 +13,9 @@
 
 export { CAPS, type CapsOptions, FlowCaps } from './caps.ts';
 export { BATCH_DATAGRAMS, DatagramBatch } from './datagram-batch.ts';
+export { endpointText } from './flow-view.ts';
 export { type ForwardSpec, formatForward, forwardOfJson, parseForward } from './forward-spec.ts';
-export { type ForwardView, Gateway, type GatewayOptions, type UdpFiltering } from './gateway.ts';
+export { type ForwardView, Gateway, type GatewayOptions } from './gateway.ts';
 export {
   type GatewayNetwork,
   type GatewayPrefix,
@@ -25,6 +26,14 @@ export {
 export { GATEWAY_LIMITS, type GatewayStack, type GatewayStackOptions, newGatewayStack } from './gateway-stack.ts';
 export { HostError, HostReady, type HostSockets, type HostUser } from './host-sockets.ts';
 export { type Caps, type FlowParts, type FlowView, Protocol, SlirpCounters, type Targets, Verdict } from './parts.ts';
+export { Relay, type RelayOptions } from './relay.ts';
 export { formatRule, type Group, parsePrefix, parseRule, type Rule } from './rule.ts';
 export { type HostPlaces, Rules } from './rules.ts';
-export type { Nat64Prefix } from './targets.ts';
+export {
+  type StreamForward,
+  StreamForwards,
+  type StreamForwardsOptions,
+  type StreamForwardView,
+} from './stream-forwards.ts';
+export { GatewayTargets, NAT64_WELL_KNOWN, type Nat64Prefix, parseNat64 } from './targets.ts';
+export { TcpFlows } from './tcp-flows.ts';

@@ -150,7 +150,6 @@ export class SimHost implements HostSockets {
   want(h: number, events: number): void {
     const handle = this.handles[h]!;
     handle.wanted = events;
-    handle.isTold = false;
     this.changed(h);
   }
 
@@ -409,6 +408,7 @@ export class SimHost implements HostSockets {
     const handle = this.handles[h];
     if (!handle) return;
     this.touched.add(h);
+    handle.isTold = false;
     if (!this.isDispatching && this.dueOf(h, handle) !== 0) this.wake();
   }
 }
