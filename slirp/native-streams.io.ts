@@ -109,7 +109,7 @@ export class NativeStreams {
       return this.adoptConnected(fd, Kind.Tcp, (handles.marks[h]! & Mark.Ip6) | Mark.NoDelay);
     }
     if (fd === -Errno.EAGAIN) table.clear(h, In);
-    else if (isShortage(fd)) handles.starve(h);
+    else if (isShortage(fd)) table.starve(h);
     return codeOf(fd);
   }
 
