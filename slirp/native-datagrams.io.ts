@@ -3,10 +3,9 @@
 import { assert } from '../core/assert.ts';
 import { NONE } from '../core/slab.ts';
 import { type Address, Errno } from '../stack/stack.ts';
-import { type InetSockets, MTU_DISCOVER_DO, MTU_DISCOVER_DONT, SocketOption } from '../sys/inet.io.ts';
+import { type InetSockets, isAnyAt, MTU_DISCOVER_DO, MTU_DISCOVER_DONT, SocketOption } from '../sys/inet.io.ts';
 import { ErrorView, MessageVector } from '../sys/messages.io.ts';
 import { SOCK_DGRAM } from '../sys/socket.io.ts';
-import { isAnyAt } from '../sys/socket-address.ts';
 import { BATCH_DATAGRAMS, type DatagramBatch, PAYLOAD_BYTES_MAX } from './datagram-batch.ts';
 import { type HostError, HostReady } from './host-sockets.ts';
 import { Interest, Kind, Mark, type NativeHandles } from './native-handles.io.ts';

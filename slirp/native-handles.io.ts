@@ -47,8 +47,6 @@ export const Mark = {
   /** TCP: something was sent; and Nagle's algorithm is off. */
   Sent: 32,
   NoDelay: 64,
-  /** A listener that found no descriptor free. */
-  Starved: 128,
 } as const;
 
 const { In, Out, Error: Failed, Hup } = HostReady;
@@ -89,7 +87,6 @@ export class NativeHandles {
   readonly marks: Uint8Array;
   private readonly interests: Uint32Array;
   private readonly watchers: HandleWatcher[] = [];
-  private readonly starved: number[] = [];
 
   constructor(loop: DescriptorLoop, calls: InetSockets, table: ReadyTable) {
     this.loop = loop;
@@ -131,7 +128,6 @@ export class NativeHandles {
     this.calls.close(fd);
     this.fds[h] = CLOSED;
     this.table.free(h);
-    if (this.starved.length > 0) this.feed();
   }
 
   /** A descriptor for calls: -1, which every call refuses with EBADF, if the handle is nobody's. */
@@ -143,14 +139,6 @@ export class NativeHandles {
   blocked(h: number): void {
     this.table.clear(h, Out);
     if ((this.interests[h]! & EPOLLOUT) === 0) this.rewatch(h, this.interests[h]! | EPOLLOUT);
-  }
-
-  /** A listener that cannot accept for want of descriptors waits until one of ours is free, instead of being told at once again. */
-  starve(h: number): void {
-    this.table.clear(h, In);
-    if (this.marks[h]! & Mark.Starved) return;
-    this.marks[h] = this.marks[h]! | Mark.Starved;
-    this.starved.push(h);
   }
 
   /** What epoll says. */
@@ -192,14 +180,5 @@ export class NativeHandles {
   private rewatch(h: number, interest: number): void {
     this.interests[h] = interest;
     this.loop.rewatch(this.fds[h]!, interest >>> 0);
-  }
-
-  private feed(): void {
-    for (const h of this.starved) {
-      if ((this.marks[h]! & Mark.Starved) === 0) continue; // closed since
-      this.marks[h] = this.marks[h]! & ~Mark.Starved;
-      this.table.mark(h, In);
-    }
-    this.starved.length = 0;
   }
 }

@@ -3,9 +3,8 @@
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
 import type { Span } from '../core/span.ts';
 import { type Address, Errno, type SocketName } from '../stack/stack.ts';
-import { type InetSockets, SocketOption } from '../sys/inet.io.ts';
+import { type InetSockets, isAnyAt, isIp4At, SocketOption } from '../sys/inet.io.ts';
 import { SOCK_STREAM } from '../sys/socket.io.ts';
-import { isAnyAt, isIp4At } from '../sys/socket-address.ts';
 import { HostReady } from './host-sockets.ts';
 import { Interest, Kind, Mark, type NativeHandles } from './native-handles.io.ts';
 import type { ReadyTable } from './ready-table.ts';
@@ -110,7 +109,7 @@ export class NativeStreams {
       return this.adoptConnected(fd, Kind.Tcp, (handles.marks[h]! & Mark.Ip6) | Mark.NoDelay);
     }
     if (fd === -Errno.EAGAIN) table.clear(h, In);
-    else if (isShortage(fd)) handles.starve(h);
+    else if (isShortage(fd)) table.starve(h);
     return codeOf(fd);
   }
 

@@ -37,6 +37,7 @@ export class ReadyTable {
   private queue: Int32Array;
   private spare: Int32Array;
   private queued = 0;
+  private readonly starved: number[] = [];
   private isAwake = false;
 
   constructor({ handlesMax, wake }: ReadyTableOptions) {
@@ -84,6 +85,7 @@ export class ReadyTable {
     this.nextFree[h] = this.firstFree;
     this.firstFree = h;
     this.count--;
+    if (this.starved.length > 0) this.feed();
   }
 
   claim(h: number, user: HostUser): void {
@@ -98,12 +100,8 @@ export class ReadyTable {
     this.consider(h);
   }
 
-  wants(h: number): number {
-    return this.wanted[h]! & (In | Out);
-  }
-
-  isReady(h: number, bits: number): boolean {
-    return (this.ready[h]! & bits) !== 0;
+  wants(h: number, bits: number): boolean {
+    return (this.wanted[h]! & bits) !== 0;
   }
 
   /** `h` is ready for `bits` from now on. */
@@ -116,6 +114,15 @@ export class ReadyTable {
   /** `h` is no more ready for `bits`. */
   clear(h: number, bits: number): void {
     this.ready[h] = this.ready[h]! & ~bits;
+  }
+
+  /**
+   * A listener that cannot accept for want of handles waits until one is free, instead of being told at once again. Or until
+   * somebody else connects: handles may also be the rest of the machine's.
+   */
+  starve(h: number): void {
+    this.clear(h, In);
+    if (!this.starved.includes(h)) this.starved.push(h);
   }
 
   /** Tells every user once of what its handles are ready for. What still stands afterwards is told in the next call. */
@@ -135,6 +142,11 @@ export class ReadyTable {
       this.users[h]!.ready(h, events);
       this.consider(h); // or whoever has this number now
     }
+  }
+
+  private feed(): void {
+    const { starved } = this;
+    for (let h = starved.pop(); h !== undefined; h = starved.pop()) this.mark(h, In); // if it was closed: one needless look
   }
 
   private consider(h: number): void {

@@ -16,6 +16,8 @@ const SOL_SOCKET = 1;
 const SO_ERROR = 4;
 const SO_LINGER = 13;
 
+export { isAnyAt, isIp4At } from './socket-address.ts';
+
 /** Options of sockets by level and name: `set(fd, ...Option.NoDelay, 1)` would allocate, so they are two numbers in one. */
 const option = (level: number, name: number): number => level * 256 + name;
 const SOL_IP = 0;
