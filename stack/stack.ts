@@ -66,6 +66,7 @@ export { RouteOrigin } from './net/routes.ts';
 export {
   Datagram,
   Family,
+  GroupChange,
   MessageFlag,
   SocketName,
   SocketOption,
