@@ -15,7 +15,8 @@ export { CAPS, type CapsOptions, FlowCaps } from './caps.ts';
 export { BATCH_DATAGRAMS, DatagramBatch } from './datagram-batch.ts';
 export { endpointText } from './flow-view.ts';
 export { type ForwardSpec, formatForward, forwardOfJson, parseForward } from './forward-spec.ts';
-export { type ForwardView, Gateway, type GatewayOptions } from './gateway.ts';
+export type { ForwardView } from './forwards.ts';
+export { Gateway, type GatewayOptions } from './gateway.ts';
 export {
   type GatewayNetwork,
   type GatewayPrefix,
@@ -37,3 +38,4 @@ export {
 } from './stream-forwards.ts';
 export { GatewayTargets, NAT64_WELL_KNOWN, type Nat64Prefix, parseNat64 } from './targets.ts';
 export { TcpFlows } from './tcp-flows.ts';
+export type { UdpFiltering } from './udp-flows.ts';
