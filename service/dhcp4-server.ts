@@ -17,14 +17,12 @@ import type { Settings4 } from './dhcp-settings.ts';
 import { answerFrame } from './dhcp4-frame.ts';
 import { type Answer4, answerOptions, bootFields, bootFor, commonOptions } from './dhcp4-options.ts';
 import { messageBytesMax, type Request4, readRequest } from './dhcp4-request.ts';
-import type { Lease } from './leases.ts';
+import { type Lease, LONG_LEASE_S } from './leases.ts';
 
 const { MessageType, Option } = dhcp4;
 const MESSAGE_BYTES_MAX = 1472;
 const EVERYBODY = Uint8Array.of(255, 255, 255, 255, 255, 255);
 const BROADCAST = 0xffffffff;
-/** Of BOOTP clients, which do not renew. */
-const BOOTP_S = 86_400;
 const NOTHING = { leaseS: 0, name: '', isRapid: false, message: '' };
 
 /** The DHCPv4 server of an interface. */
@@ -148,7 +146,7 @@ export class Dhcp4Server {
     counters.bootp++;
     const wanted = request.ciaddr === 0 ? undefined : words4(request.ciaddr);
     const offered = leases.offer(request.client, false, wanted, nowS());
-    const lease = offered && leases.bind(request.client, offered.address, nowS(), BOOTP_S);
+    const lease = offered && leases.bind(request.client, offered.address, nowS(), LONG_LEASE_S);
     if (lease) this.reply(request, { ...NOTHING, type: 0, name: lease.name }, lease);
     else counters.silent++;
   }

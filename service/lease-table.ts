@@ -79,10 +79,10 @@ export class LeaseTable {
       throw new UsageError(`${this.reservations.length} reservations: at most ${RESERVATIONS_MAX}`);
     }
     for (const [i, { address }] of this.reservations.entries()) {
-      if (pool.indexOf(address) < 0) this.beside.set(formatAddress(address), pool.count + i);
       const number = this.numberOf(address);
       if (this.reserved.has(number)) throw new UsageError(`${formatAddress(address)} is reserved twice`);
-      this.reserved.add(number);
+      if (number < 0) this.beside.set(formatAddress(address), pool.count + i);
+      this.reserved.add(number < 0 ? pool.count + i : number);
     }
     let dynamicCount = 0;
     for (let i = 0; i < pool.count; i++) if (this.mayLease(i)) dynamicCount++;

@@ -27,6 +27,8 @@ const QUARANTINE_S = 600;
 const LEASE_S_MIN = 60;
 const LEASE_S_MAX = 0xffff_fffe;
 const PER_GUEST_MAX = 8;
+/** Of clients that do not renew, as BOOTP's; what a file says to last longer is wrong. */
+export const LONG_LEASE_S = 86_400;
 
 /** One lease, as it is now; it changes with the table. */
 export interface Lease {
@@ -366,7 +368,7 @@ export class Leases {
     row.name = lease.name;
     row.sinceS = Math.min(lease.sinceS, nowS);
     if (lease.state === 'expired') row.untilS = Math.min(lease.untilS, nowS);
-    else this.setUntil(row, Math.min(lease.untilS, nowS + Math.max(this.leaseS, this.quarantineS)));
+    else this.setUntil(row, Math.min(lease.untilS, nowS + Math.max(this.leaseS, this.quarantineS, LONG_LEASE_S)));
     if (lease.state === 'declined') {
       table.byKey.delete(row.key);
       row.key = '';
