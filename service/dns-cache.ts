@@ -52,7 +52,7 @@ export class DnsCache {
 
   /** The entry of a key that is still good, or -1. */
   find(key: Uint8Array, keyBytes: number, hash: number, nowUs: number): number {
-    const e = this.chained(key, keyBytes, hash);
+    const e = this.chained(key, 0, keyBytes, hash);
     return e !== NONE && nowUs < this.expiresUs[e]! ? e : NONE;
   }
 
@@ -72,6 +72,7 @@ export class DnsCache {
   /** Keeps a message whose TTLs are at `ttlAt`, for `keptS` seconds within bounds. What is too long for the ring is not kept. */
   put(
     key: Uint8Array,
+    keyAt: number,
     keyBytes: number,
     hash: number,
     bytes: Uint8Array,
@@ -85,11 +86,11 @@ export class DnsCache {
   ): void {
     const size = keyBytes + count + 2 * ttls;
     if (keptS <= 0 || size > this.ring.length) return;
-    const known = this.chained(key, keyBytes, hash);
+    const known = this.chained(key, keyAt, keyBytes, hash);
     if (known !== NONE) this.unchain(known);
     const place = this.place(size);
     const { ring } = this;
-    for (let i = 0; i < keyBytes; i++) ring[place + i] = key[i]!;
+    for (let i = 0; i < keyBytes; i++) ring[place + i] = key[keyAt + i]!;
     for (let i = 0; i < count; i++) ring[place + keyBytes + i] = bytes[at + i]!;
     for (let i = 0, t = place + keyBytes + count; i < ttls; i++, t += 2) {
       ring[t] = ttlAt[i]! >>> 8;
@@ -137,10 +138,10 @@ export class DnsCache {
     this.count--;
   }
 
-  private chained(key: Uint8Array, keyBytes: number, hash: number): number {
+  private chained(key: Uint8Array, keyAt: number, keyBytes: number, hash: number): number {
     for (let e = this.heads[hash & this.mask]!; e !== NONE; e = this.nexts[e]!) {
-      if (this.hashes[e] === hash && this.keyBytes[e] === keyBytes && sameBytes(this.ring, this.ats[e]!, key, keyBytes))
-        return e;
+      if (this.hashes[e] !== hash || this.keyBytes[e] !== keyBytes) continue;
+      if (sameBytes(this.ring, this.ats[e]!, key, keyAt, keyBytes)) return e;
     }
     return NONE;
   }
@@ -161,8 +162,8 @@ export class DnsCache {
   }
 }
 
-function sameBytes(ring: Uint8Array, at: number, key: Uint8Array, count: number): boolean {
-  for (let i = 0; i < count; i++) if (ring[at + i] !== key[i]) return false;
+function sameBytes(ring: Uint8Array, at: number, key: Uint8Array, keyAt: number, count: number): boolean {
+  for (let i = 0; i < count; i++) if (ring[at + i] !== key[keyAt + i]) return false;
   return true;
 }
 

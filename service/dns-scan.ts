@@ -29,6 +29,8 @@ export class DnsScan {
   answers = 0;
   /** Records of the question's type among the answers. */
   matches = 0;
+  /** AAAA records among them that hold no IPv6 address: ::ffff:0:0/96. */
+  mapped = 0;
   /** Behind the last record. */
   end = 0;
   /** Behind the question; 0 if there is none. */
@@ -54,7 +56,7 @@ export class DnsScan {
     this.base = at;
     this.flags = word(bytes, at + 2);
     this.code = this.flags & 15;
-    this.optAt = this.optEnd = this.extended = this.ttls = this.matches = this.questionEnd = 0;
+    this.optAt = this.optEnd = this.extended = this.ttls = this.matches = this.mapped = this.questionEnd = 0;
     this.ttlMin = TTL_MAX_S;
     this.negativeTtl = -1;
     this.answers = word(bytes, at + 6);
@@ -110,13 +112,22 @@ export class DnsScan {
     if (ttl < this.ttlMin) this.ttlMin = ttl;
     if (this.ttls < TTLS_MAX) this.ttlAt[this.ttls] = p + 4 - this.base;
     this.ttls++;
-    if (section === 0 && (type === this.type || this.type === Type.ANY)) this.matches++;
+    if (section === 0 && (type === this.type || this.type === Type.ANY)) {
+      this.matches++;
+      if (type === Type.AAAA && length === 16 && isExcluded(bytes, p + RECORD_BYTES)) this.mapped++;
+    }
     if (section === 1 && type === Type.SOA && length >= SOA_BYTES_MIN) {
       const minimum = word(bytes, next - 4) * 65536 + word(bytes, next - 2);
       this.negativeTtl = Math.min(ttl, minimum);
     }
     return next;
   }
+}
+
+/** True for ::ffff:0:0/96, which no host may be reached by; RFC 6147 §5.1.4. Of the 16 bytes at `at`. */
+export function isExcluded(bytes: Uint8Array, at: number): boolean {
+  for (let i = 0; i < 10; i++) if (bytes[at + i] !== 0) return false;
+  return bytes[at + 10] === 0xff && bytes[at + 11] === 0xff;
 }
 
 const word = (bytes: Uint8Array, at: number): number => (bytes[at]! << 8) | bytes[at + 1]!;
