@@ -17,7 +17,6 @@ interface Forward {
   id: number;
   direction: 'in' | 'out';
   forward: string;
-  connections: number;
 }
 
 interface Flow {
@@ -64,8 +63,8 @@ export async function addForward(spec: string, { net, json, reverse, keepSource 
 
 export async function listForwards({ net, json }: GatewayAsk): Promise<number> {
   const forwards = (await ask(net, 'forward/list')) as Forward[];
-  const rows = forwards.map((f) => [f.id, f.direction, f.connections, f.forward]);
-  print(json ? JSON.stringify(forwards) : table(['ID', 'WAY', 'CONNECTIONS', 'FORWARD'], rows));
+  const rows = forwards.map((f) => [f.id, f.direction, f.forward]);
+  print(json ? JSON.stringify(forwards) : table(['ID', 'WAY', 'FORWARD'], rows));
   return 0;
 }
 

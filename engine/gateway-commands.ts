@@ -1,4 +1,4 @@
-// The commands about a network's gateways. Where a network has several, what is asked for is asked of the first.
+// The commands about a network's gateways. Of several the first one is meant, unless a port says which.
 
 import { UsageError } from '../core/assert.ts';
 import { type ForwardSpec, forwardOfJson, parseForward } from '../slirp/slirp.ts';
@@ -10,6 +10,7 @@ import type { NodeView } from './node-view.ts';
 
 const HOW = ['in', 'out', 'keep-source'];
 const ID: Parameter = { name: 'id', kind: 'int', min: 0, max: 2 ** 31 };
+const GATEWAY: Parameter = { name: 'gateway', kind: 'port', optional: true };
 const GUEST: Parameter = { name: 'guest', kind: 'text', optional: true };
 
 export const GATEWAY_COMMANDS: readonly Command[] = [
@@ -18,20 +19,19 @@ export const GATEWAY_COMMANDS: readonly Command[] = [
   ),
   command(
     'forward/add',
-    [
-      { name: 'spec', kind: 'text' },
-      { name: 'how', kind: 'text', optional: true },
-    ],
+    [{ name: 'spec', kind: 'text' }, { name: 'how', kind: 'text', optional: true }, GATEWAY],
     'lead a port of the host to a guest, or (how: out) a port in the network to a place of the host; how: keep-source',
     (node, v) => {
-      const { id, text } = theGateway(node).gateway.addForward(specOf(String(v.spec), String(v.how ?? 'in')));
+      const { id, text } = theGateway(node, v.gateway).gateway.addForward(
+        specOf(String(v.spec), String(v.how ?? 'in')),
+      );
       return { id, forward: text };
     },
   ),
   command('forward/list', [], 'forwards of the gateways', (node) => node.gateways.flatMap(forwardsOf)),
-  command('forward/remove', [ID], 'end a forward; its connections go on', (node, v) => {
+  command('forward/remove', [ID, GATEWAY], 'end a forward; its connections go on', (node, v) => {
     const id = num(v.id);
-    const removed = node.gateways.map(({ gateway }) => gateway.removeForward(id)).find((view) => view !== undefined);
+    const removed = theGateway(node, v.gateway).gateway.removeForward(id);
     if (!removed) throw new UsageError(`forward ${id} is not there; see forward/list`);
     return { id, forward: removed.text };
   }),
@@ -60,9 +60,15 @@ export const GATEWAY_COMMANDS: readonly Command[] = [
   ),
 ];
 
-function theGateway(node: NodeView): GatewayView {
-  const [first] = node.gateways;
-  if (first) return first;
+/** The one on that port, else the first. */
+function theGateway(node: NodeView, port?: unknown): GatewayView {
+  const found = node.gateways.find(({ number }) => port === undefined || number === port);
+  if (found) return found;
+  if (node.gateways.length > 0) {
+    throw new UsageError(
+      `port ${port} is no gateway; there are: ${node.gateways.map(({ number }) => number).join(', ')}`,
+    );
+  }
   throw new UsageError(`network '${node.network.name}' has no gateway; add one by: plug/add slirp://`);
 }
 

@@ -143,7 +143,7 @@ export class GatewayHost implements GatewayView, StackUser {
 
   expire(): void {}
 
-  /** The port is detached by whoever attached it. Leases are saved, and stay those of whoever has them. */
+  /** Its owner detaches the port in the same turn. Leases are saved, and stay those of whoever has them. */
   close(): void {
     if (this.isClosed) return;
     this.isClosed = true;
@@ -153,6 +153,9 @@ export class GatewayHost implements GatewayView, StackUser {
     this.dns?.close();
     this.gateway?.close();
     this.sockets.end();
+    const { fabric, port, stack } = this;
+    if (!fabric.attachmentOf(port)) port.close();
+    fabric.at(fabric.nowUs() + 1, () => stack.close()); // when the port is closed
   }
 
   private openGateway({ stack, iface }: GatewayStack): Gateway {
@@ -234,7 +237,7 @@ export class GatewayHost implements GatewayView, StackUser {
     if (leases.revision === this.savedRevision) return;
     this.savedRevision = leases.revision;
     for (const line of this.news.since(leases.list())) this.notify('lease', line);
-    this.file?.write(leases.save());
+    this.file?.write(leases.save(this.nowS()));
   }
 
   private tellRefused(nowUs: number): void {

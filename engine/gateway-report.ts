@@ -21,7 +21,7 @@ export function gatewayStatusOf(view: GatewayView): object {
     restricted: isRestricted,
     rules: rules.map((rule) => `${rule.isAllow ? 'allow' : 'deny'} ${formatRule(rule)}`),
     ...(nat64 ? { nat64: `${formatAddress(nat64.address)}/${nat64.bits}` } : {}),
-    guests: gateway.guests,
+    guests: gateway.caps.guests,
     flows: flowCounts(view),
     leases: leasesOf(view).length,
     forwards: gateway.forwards().length,
@@ -32,24 +32,17 @@ export function gatewayStatusOf(view: GatewayView): object {
 }
 
 const flowCounts = ({ gateway }: GatewayView): { tcp: number; udp: number; icmp: number } => ({
-  tcp: gateway.flowsOpen(Protocol.Tcp),
-  udp: gateway.flowsOpen(Protocol.Udp),
-  icmp: gateway.flowsOpen(Protocol.Icmp),
+  tcp: gateway.caps.total(Protocol.Tcp),
+  udp: gateway.caps.total(Protocol.Udp),
+  icmp: gateway.caps.total(Protocol.Icmp),
 });
 
 /** One line per forward. */
 export const forwardsOf = ({ number, gateway }: GatewayView): object[] =>
-  gateway.forwards().map(({ id, text, direction, connections }) => ({
-    id,
-    gateway: number,
-    direction,
-    forward: text,
-    connections,
-  }));
+  gateway.forwards().map(({ id, text, direction }) => ({ id, direction, forward: text, gateway: number }));
 
 /** One line per flow. */
-export const flowsOf = ({ gateway }: GatewayView, guest: Address | undefined): readonly FlowView[] =>
-  gateway.flows(guest);
+export const flowsOf = ({ gateway }: GatewayView, guest: Address | undefined): FlowView[] => [...gateway.flows(guest)];
 
 /** One line per lease that somebody has. */
 export function leasesOf({ number, dhcp, nowS }: GatewayView): object[] {
@@ -79,7 +72,7 @@ export function gatewayMetrics(family: Family, gateways: readonly { label: strin
     help: string,
     rows: (view: GatewayView) => readonly [string, number][],
   ): void => family(name, type, help, each(name, rows));
-  add('weft_gateway_guests', 'gauge', 'Guests that have flows.', ({ gateway }) => [['', gateway.guests]]);
+  add('weft_gateway_guests', 'gauge', 'Guests that have flows.', ({ gateway }) => [['', gateway.caps.guests]]);
   add('weft_gateway_flows', 'gauge', 'Open flows.', (view) =>
     Object.entries(flowCounts(view)).map(([protocol, count]) => [`protocol="${protocol}"`, count]),
   );

@@ -59,6 +59,8 @@ export interface GatewayOptions {
 export class Gateway implements StackUser {
   readonly counters = new SlirpCounters();
   readonly network: GatewayNetwork;
+  /** How many flows there are, of whom. */
+  readonly caps: FlowCaps;
   private readonly stack: Stack;
   private readonly host: HostSockets;
   private readonly rules: Rules;
@@ -83,10 +85,11 @@ export class Gateway implements StackUser {
     const { nat64, outbound4, outbound6 } = options;
     const targets = new GatewayTargets({ network, rules: this.rules, nat64, outbound4, outbound6 });
     const caps = { ...CAPS, ...options.caps };
+    this.caps = new FlowCaps(caps);
     this.batch = new DatagramBatch(stack.shared.slab);
     const { batch, counters } = this;
     const iface = options.iface.number;
-    const parts: FlowParts = { stack, iface, host, targets, caps: new FlowCaps(caps), batch, counters };
+    const parts: FlowParts = { stack, iface, host, targets, caps: this.caps, batch, counters };
     this.relay = new Relay(parts, { flowsMax: caps.tcpMax });
     this.tcp = new TcpFlows(parts, this.relay);
     const gateway4 = network.net4?.gateway ?? ANY_ADDRESS4;

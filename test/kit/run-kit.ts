@@ -10,7 +10,7 @@ import { skipIf } from './skip.ts';
 import { ROOT } from './tidy.ts';
 
 const NOBODY = 65534;
-const isRoot = process.getuid?.() === 0;
+export const isRoot = process.getuid?.() === 0;
 
 /** In front of a command: makes it run as an ordinary user. */
 export const AS_USER: readonly string[] = isRoot

@@ -81,9 +81,12 @@ export class Home {
   /** HOME, XDG_RUNTIME_DIR and working directory of everything in it. Short, for the paths of sockets. */
   readonly directory: string;
   private readonly running: Running[] = [];
+  private readonly inside: readonly string[];
   private hasTun = false;
 
-  constructor() {
+  /** With `inside`, everything runs behind that command: a world's `inHost`. */
+  constructor({ inside = [] }: { inside?: readonly string[] } = {}) {
+    this.inside = inside;
     this.directory = mkdtempSync('/tmp/weft-');
     if (isRoot) chownSync(this.directory, NOBODY, NOBODY);
   }
@@ -102,7 +105,7 @@ export class Home {
   /** Starts a program as an ordinary user. */
   start(command: readonly string[], { tun, uid, env }: StartOptions = {}): Running {
     const user = uid === undefined ? AS_USER : ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', '--'];
-    const running = new Running([...(tun ? this.withTun() : []), ...user, ...command], {
+    const running = new Running([...this.inside, ...(tun ? this.withTun() : []), ...user, ...command], {
       cwd: this.directory,
       env: { ...process.env, PATH, HOME: this.directory, XDG_RUNTIME_DIR: this.directory, WEFT_NET: '', ...env },
     });
