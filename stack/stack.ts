@@ -156,6 +156,8 @@ export class Stack {
   private isClosed = false;
   private readonly wakers: (() => void)[] = [];
   private readonly users: StackUser[] = [];
+  private readonly readers: (() => void)[] = [];
+  private toldGeneration = -1; // of the addresses, when readers were told last
 
   constructor({ slab, secret, nowUs, limits }: StackOptions) {
     this.limits = { ...LIMITS, ...limits };
@@ -322,6 +324,7 @@ export class Stack {
     this.tick(nowUs);
     this.configuration.react();
     this.streams.dispatch();
+    this.tellReaders();
   }
 
   /** `user` gets its turn at the start of each `poll`, and its deadlines are the stack's. It is not in a snapshot. */
@@ -337,6 +340,23 @@ export class Stack {
   /** `act` is called when programs left work for the stack: for who drives ports without a host, as the simulator. */
   onWake(act: () => void): void {
     this.wakers.push(act);
+  }
+
+  /**
+   * `act` is called from `dispatch`, first from the next, when addresses changed and as long as the configuration has news that
+   * nobody took.
+   */
+  onNews(act: () => void): void {
+    this.readers.push(act);
+    this.toldGeneration = -1;
+  }
+
+  private tellReaders(): void {
+    if (this.readers.length === 0) return;
+    const { generation } = this.addresses;
+    if (generation === this.toldGeneration && !this.configuration.hasNews) return;
+    this.toldGeneration = generation;
+    for (const act of this.readers) act();
   }
 
   /** Everything that the stack is, to be given to `load`. Streams are not in it: their owners adopt the sockets anew. */
