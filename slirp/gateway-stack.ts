@@ -19,6 +19,8 @@ export const GATEWAY_LIMITS: Partial<Limits> = {
   connectionsMax: 65536,
   socketsMax: 131072,
   neighborsMax: 4096,
+  sendBufferBytesMax: 4 << 20, // more than 300 Mb/s for 100 ms, for each of many
+  receiveBufferBytesMax: 4 << 20,
   outputBytesMax: 4 << 20,
   outputFramesMax: 4096,
 };

@@ -231,33 +231,40 @@ export class StreamForwards implements SocketUser, HostUser, StackUser {
     const f = flows.take(GuestConnecting, guest, guestPort, client.address, client.port, relay.nowUs);
     flows.set(f, FlowFlag.Inbound | (forward.path !== '' ? FlowFlag.Unix : 0));
     flows.setHostHandle(f, hh);
-    const h = sockets.socket(isIp4(guest) ? Family.Inet : Family.Inet6, SocketType.Stream);
+    const h = this.connectTo(forward);
     if (h < 0) {
       this.fail(f);
       return;
     }
     flows.setStackHandle(f, h);
-    relay.setOptions(h);
-    this.bind(h, forward);
-    const result = sockets.connect(h, guest, guestPort, parts.iface);
-    if (result < 0 && result !== -Errno.EINPROGRESS) {
-      this.fail(f);
-      return;
-    }
     sockets.claim(h, this);
     parts.host.claim(hh, this);
     parts.host.want(hh, 0);
   }
 
-  /** Who the guest sees. The client's port may be in use there still; then its address is what can be kept. */
-  private bind(h: number, forward: StreamForward): void {
-    const { sockets, client } = this;
+  /**
+   * A socket that connects to the guest, or -errno. The client's port may be in use there still, by a connection of its that
+   * is ending or by one to another forward; then its address is what can be kept.
+   */
+  private connectTo(forward: StreamForward): number {
+    const { client, gateway4, gateway6 } = this;
+    const { guest, keepSource } = forward;
+    if (!keepSource || !this.canKeep(guest)) return this.connectFrom(isIp4(guest) ? gateway4 : gateway6, 0, forward);
+    const h = this.connectFrom(client.address, client.port, forward);
+    return h >= 0 ? h : this.connectFrom(client.address, 0, forward);
+  }
+
+  private connectFrom(source: Address, port: number, { guest, guestPort }: StreamForward): number {
+    const { sockets, relay, parts } = this;
+    const h = sockets.socket(isIp4(guest) ? Family.Inet : Family.Inet6, SocketType.Stream);
+    if (h < 0) return h;
+    relay.setOptions(h);
     sockets.setOption(h, SocketOption.ReuseAddress, 1);
-    if (forward.keepSource && this.canKeep(forward.guest)) {
-      if (sockets.bind(h, client.address, client.port) === 0) return;
-      if (sockets.bind(h, client.address, 0) === 0) return;
-    }
-    sockets.bind(h, isIp4(forward.guest) ? this.gateway4 : this.gateway6, 0);
+    const bound = sockets.bind(h, source, port);
+    const result = bound < 0 ? bound : sockets.connect(h, guest, guestPort, parts.iface);
+    if (result === -Errno.EINPROGRESS) return h;
+    sockets.close(h);
+    return result;
   }
 
   /** True if the guest would answer the client's address by way of the gateway. */

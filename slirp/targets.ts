@@ -130,7 +130,7 @@ export class GatewayTargets implements Targets {
     this.hostPort = port;
     this.hostPath = '';
     // An IPv4 address in an IPv6 packet, ::ffff:127.0.0.1, is nobody's.
-    if (isIp4(guest) !== isIp4(target)) return Verdict.Unreachable;
+    if (isIp4(guest) !== isIp4(target) || !this.isGuest(guest, target)) return Verdict.Unreachable;
     if (this.isOwn(target)) return this.decideOwn(protocol, target, port, into);
     if (isInNetwork(this.network, target)) return Verdict.Unreachable;
     const { nat64: prefix } = this;
@@ -156,6 +156,12 @@ export class GatewayTargets implements Targets {
     if (isIp4(address) !== isFor4 || isInNetwork(this.network, address) || isLinkLocal(address)) return false;
     assignAddress(into, address);
     return true;
+  }
+
+  /** Who has an address that answers find: others would only fill tables. A link-local one is for the gateway itself. */
+  private isGuest(guest: Address, target: Address): boolean {
+    if (isInNetwork(this.network, guest)) return !this.isOwn(guest);
+    return isLinkLocal(guest) && !isIp4(guest) && isLinkLocal(target) && this.isOwn(target) && !this.isOwn(guest);
   }
 
   private decideOwn(protocol: Protocol, target: Address, port: number, into: Address): Verdict {

@@ -1,8 +1,8 @@
 // UDP between guests and the host's sockets, as RFC 4787 and RFC 7857 want a NAT to be.
 //
 // A mapping is a socket of the host: one for each address and port of a guest and family on the host's side, whatever its
-// targets are (REQ-1). It has the guest's port where that is free (REQ-3, REQ-4 by RFC 7857 §5: parity only so), and is
-// nobody else's. Who may answer is the filter's to say (REQ-8). A guest that sends to another's mapping, or to a forward,
+// targets are (REQ-1). It has the guest's port where that is free (REQ-3; parity is kept only thereby,
+// which RFC 7857 allows), and is nobody else's. Who may answer is the filter's to say (REQ-8). A guest that sends to another's mapping, or to a forward,
 // reaches it, and is seen by its own outside address and port (REQ-9), whatever rules say of the host's addresses.
 //
 // Timers (REQ-5, REQ-6). What the guest sends refreshes a mapping; what it receives only if that is asked for. It ends

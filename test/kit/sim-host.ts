@@ -88,6 +88,7 @@ export class SimHost implements HostSockets {
   readonly peers: SimPeer[] = [];
   /** Calls of `receive` and `send`: how much work there was. */
   calls = 0;
+  dispatches = 0;
   wake: () => void;
   private readonly slab: Slab;
   private readonly bufferBytes: number;
@@ -154,6 +155,7 @@ export class SimHost implements HostSockets {
   }
 
   dispatch(): void {
+    this.dispatches++;
     this.isDispatching = true;
     const round = [...this.touched];
     this.touched.clear();

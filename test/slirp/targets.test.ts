@@ -67,6 +67,28 @@ describe('targets', () => {
     expect(verdict).toBe(Verdict.Unreachable);
   });
 
+  test.each([
+    ['192.168.9.9', '8.8.8.8'],
+    ['10.0.2.2', '8.8.8.8'],
+    ['127.0.0.1', '8.8.8.8'],
+    ['0.0.0.0', '8.8.8.8'],
+    ['2001:db8::15', '2001:db8::8'],
+    ['fd00::2', '2001:db8::8'],
+    ['fe80::15', '2001:db8::8'],
+    ['fe80::15', 'fd00::2'],
+    ['fe80::2', 'fe80::2'],
+    ['::', '2001:db8::8'],
+  ])('%s is nobody who may send to %s', (guest, target) => {
+    expect(targetsOf({ allow: ['loopback'] }).decide(Udp, at(guest), at(target), 80, at('::'))).toBe(
+      Verdict.Unreachable,
+    );
+  });
+
+  test('a link-local guest speaks with the link-local gateway', () => {
+    const verdict = targetsOf({ allow: ['loopback'] }).decide(Udp, at('fe80::15'), at('fe80::2'), 80, at('::'));
+    expect(verdict).toBe(Verdict.Go);
+  });
+
   test('the gateway itself is the loopback, where a rule says so', () => {
     const targets = targetsOf({ allow: ['127.0.0.1:5432', '[::1]:53/udp'], deny: ['127.0.0.1:1'] });
     expect(go(targets, '10.0.2.2', 5432)).toBe('127.0.0.1 5432');
