@@ -92,6 +92,7 @@ export {
   Datagram,
   DatagramFlag,
   Family,
+  GroupChange,
   MessageFlag,
   SocketName,
   SocketOption,

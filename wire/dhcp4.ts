@@ -68,8 +68,13 @@ export const Option = {
   MessageBytesMax: 57,
   T1: 58,
   T2: 59,
+  VendorClass: 60,
   ClientId: 61,
+  ServerName: 66,
+  BootFile: 67,
+  RapidCommit: 80, // RFC 4039
   Fqdn: 81, // RFC 4702
+  RelayAgent: 82, // RFC 3046
   Ip6Only: 108, // RFC 8925
   DomainSearch: 119, // RFC 3397
   ClasslessRoutes: 121, // RFC 3442
@@ -78,7 +83,11 @@ export const Option = {
 
 /** True if the readers below are safe on `avail` bytes at `at`: a message with the cookie, for Ethernet. */
 export const isMessage = (view: DataView, at: number, avail: number): boolean =>
-  avail >= HEADER_BYTES && u32(view, at + COOKIE) === COOKIE_VALUE && u8(view, at + 1) === 1 && u8(view, at + 2) === 6;
+  isBootp(view, at, avail) && u32(view, at + COOKIE) === COOKIE_VALUE;
+
+/** True if all but `readOptions` are safe on `avail` bytes at `at`: a BOOTP message for Ethernet, with the cookie or without. RFC 951. */
+export const isBootp = (view: DataView, at: number, avail: number): boolean =>
+  avail >= HEADER_BYTES && u8(view, at + 1) === 1 && u8(view, at + 2) === 6;
 
 /** A value of `Op`. */
 export const op = (view: DataView, at: number): number => u8(view, at + OP);
@@ -145,6 +154,11 @@ export interface Fields {
   readonly siaddr: number;
   readonly giaddr: number;
   readonly mac: Uint8Array;
+  /** The server's name and the boot file, ASCII of up to 63 and 127 characters; what is longer is left out. */
+  readonly sname?: string;
+  readonly file?: string;
+  /** False to leave out cookie and options, for BOOTP clients that know none. */
+  readonly hasOptions?: boolean;
 }
 
 /** The message, padded to `MESSAGE_BYTES_MIN`. A value above 255 bytes is cut into pieces; an empty one is written as such. */
@@ -152,10 +166,7 @@ export function buildMessage(
   fields: Fields,
   options: readonly (readonly [number, Uint8Array])[],
 ): Uint8Array<ArrayBuffer> {
-  const bytes = options.reduce(
-    (sum, [, v]) => sum + v.length + 2 * Math.max(1, Math.ceil(v.length / 255)),
-    OPTIONS + 1,
-  );
+  const bytes = options.reduce((sum, [, value]) => sum + optionBytes(value), OPTIONS + 1);
   const out = new Uint8Array(Math.max(MESSAGE_BYTES_MIN, bytes));
   const view = new DataView(out.buffer);
   setU8(view, OP, fields.op);
@@ -169,6 +180,9 @@ export function buildMessage(
   setU32(view, SIADDR, fields.siaddr);
   setU32(view, GIADDR, fields.giaddr);
   out.set(fields.mac, CHADDR);
+  setText(out, SNAME, SNAME_BYTES, fields.sname ?? '');
+  setText(out, FILE, FILE_BYTES, fields.file ?? '');
+  if (fields.hasOptions === false) return out;
   setU32(view, COOKIE, COOKIE_VALUE);
   let at = OPTIONS;
   for (const [code, value] of options) {
@@ -183,6 +197,13 @@ export function buildMessage(
   }
   out[at] = Option.End;
   return out;
+}
+
+/** Bytes that an option of a value takes in a message. */
+export const optionBytes = (value: Uint8Array): number => value.length + 2 * Math.max(1, Math.ceil(value.length / 255));
+
+function setText(out: Uint8Array, at: number, bytesMax: number, text: string): void {
+  if (text.length < bytesMax) for (let i = 0; i < text.length; i++) out[at + i] = text.charCodeAt(i) & 127;
 }
 
 /** A big-endian number of 1, 2 or 4 bytes, exactly; undefined if the value is missing or of another size. */

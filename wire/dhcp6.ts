@@ -32,17 +32,25 @@ export const Option = {
   ClientId: 1,
   ServerId: 2,
   IaNa: 3,
+  IaTa: 4,
   IaAddress: 5,
   Oro: 6,
   Preference: 7,
   ElapsedTime: 8,
   StatusCode: 13,
   RapidCommit: 14,
+  UserClass: 15,
+  VendorClass: 16,
   ReconfAccept: 20,
   DnsServers: 23,
   DomainList: 24,
+  IaPd: 25,
+  SntpServers: 31, // RFC 4075
   InformationRefreshTime: 32,
-  Fqdn: 39,
+  Fqdn: 39, // RFC 4704
+  NtpServer: 56, // RFC 5908
+  BootUrl: 59, // RFC 5970
+  BootParameters: 60,
   SolMaxRt: 82,
   InfMaxRt: 83,
 } as const;
@@ -55,6 +63,7 @@ export const Status = {
   NoBinding: 3,
   NotOnLink: 4,
   UseMulticast: 5,
+  NoPrefixAvail: 6,
 } as const;
 
 /** One option; `at` and `bytes` are those of its value. */
@@ -211,6 +220,15 @@ export class Dhcp6Writer {
 export function fqdnBytes(name: string): Uint8Array {
   const bytes = nameBytes(name) ?? new Uint8Array(1);
   return name.includes('.') ? bytes : bytes.subarray(0, bytes.length - 1);
+}
+
+/** Reads option 39: flags, and a name that may be partial or empty; undefined if it is malformed. */
+export function readFqdn(value: Uint8Array): { readonly flags: number; readonly name: string } | undefined {
+  if (value.length === 0) return undefined;
+  const bytes = value.subarray(1);
+  if (bytes.length === 0) return { flags: value[0]!, name: '' };
+  const read = readName(bytes.at(-1) === 0 ? bytes : Uint8Array.from([...bytes, 0]), 0);
+  return read && { flags: value[0]!, name: read.name };
 }
 
 /** A DUID from a link-layer address of Ethernet, §11.4. */
