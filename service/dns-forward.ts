@@ -154,7 +154,7 @@ export class DnsForward implements DnsUpstreamUser {
   }
 
   /** The servers that there are; when they are others than before, nothing that the old ones said counts. */
-  private refresh(): number {
+  refresh(): number {
     const { upstream, cache } = this.parts;
     const servers = upstream.servers();
     if (upstream.generation === this.generation) return servers;

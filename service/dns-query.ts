@@ -27,6 +27,8 @@ const LABELS_MAX = 128;
 // EDNS options that change nothing in what is answered: NSID, cookies, keepalive, padding.
 const HARMLESS_OPTIONS: ReadonlySet<number> = new Set([3, 10, 11, 12]);
 
+const EMPTY = new Uint8Array(0);
+
 /** The hash of a name in lower case with its final zero: of `count` bytes at `at`. */
 export function hashOf(seed: number, bytes: Uint8Array, at: number, count: number): number {
   let h = seed;
@@ -36,7 +38,7 @@ export function hashOf(seed: number, bytes: Uint8Array, at: number, count: numbe
 
 /** One at a time; the next `read` overwrites it. Offsets count from the message's beginning. */
 export class DnsQuery {
-  bytes = new Uint8Array(0);
+  bytes: Uint8Array = EMPTY;
   at = 0;
   id = 0;
   /** The flags word. */

@@ -181,6 +181,7 @@ export class DnsServer implements StackUser, QueryTaker, AnswerTaker {
 
   private fromCache(asker: DnsAsker): boolean {
     const { query, cache, reply } = this;
+    this.forward.refresh();
     if (query.isPrivate) return false;
     const { nowUs } = this.stack.shared;
     const e = cache.find(query.key, query.keyBytes, query.hash, nowUs);
