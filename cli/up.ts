@@ -126,7 +126,8 @@ export async function serve(
   if (why)
     process.stderr.write(`weft: ${why}: VDE, TAP and 'weft run' cannot join; stream, WebSocket and UDP plugs can\n`);
   for (const { name, directory, isPrivate } of networks) {
-    say(isPrivate ? `gateway '${name}' is up` : `network '${name}' is up in ${directory}`);
+    const joined = plugs.find((plug) => plug.network === name)?.vnl;
+    say(isPrivate ? `gateway '${name}' is up in ${joined}` : `network '${name}' is up in ${directory}`);
   }
   if (networks[0]?.name === 'default') say(networks[0].gateway ? HOW : HOW_CLOSED);
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void engine.close());
