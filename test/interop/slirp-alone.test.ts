@@ -151,20 +151,14 @@ describe('a gateway', PATIENT, () => {
     );
   });
 
-  test('is shown by a mirror of its port, and by weft port --mirror', async (ctx) => {
-    needPrograms(ctx, 'tcpdump');
+  test('is shown by a mirror of its port', async () => {
     await home.engine('up');
     const watcher = home.start(weft('port', '--ascii'));
     await home.attached('default', 2);
     const [, { port }] = (await home.inspect()).attached as [unknown, { port: number }];
     await home.ctl('default', 'mirror', '0', String(port));
     await inNet('default', [], CURL4);
-    await eventually(
-      'the SYN of a guest',
-      () =>
-        /0800 45.*C6336402/i.test(watcher.stdout.replaceAll(/ (?=[0-9A-F]{2} )/g, '')) ||
-        /C6 33 64 02/.test(watcher.stdout),
-    );
+    await eventually('what a guest sends to the world', () => / C6 33 64 02 /.test(watcher.stdout));
   });
 
   test('keeps its place when leases cannot be kept', async () => {
