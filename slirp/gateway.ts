@@ -18,6 +18,7 @@ import {
 import { CAPS, type CapsOptions, FlowCaps } from './caps.ts';
 import { DatagramBatch } from './datagram-batch.ts';
 import { DatagramForwards } from './datagram-forwards.ts';
+import { EchoFlows } from './echo-flows.ts';
 import { endpointText } from './flow-view.ts';
 import type { ForwardSpec } from './forward-spec.ts';
 import { FORWARDED_PORTS_MAX, Forwards, type ForwardView } from './forwards.ts';
@@ -66,6 +67,7 @@ export class Gateway implements StackUser {
   private readonly relay: Relay;
   private readonly tcp: TcpFlows;
   private readonly udp: UdpFlows;
+  private readonly echo: EchoFlows;
   private readonly streams: StreamForwards;
   private readonly table: Forwards;
   private isClosed = false;
@@ -97,6 +99,7 @@ export class Gateway implements StackUser {
       mappingsMax: caps.udpMax + FORWARDED_PORTS_MAX,
       isHost: (address) => !isLoopback(address) && this.rules.isHostOwn(address),
     });
+    this.echo = new EchoFlows(parts, { mappingsMax: caps.echoMax });
     const datagrams = new DatagramForwards(parts, this.udp, (isIp6) => (isIp6 ? gateway6 : gateway4));
     this.table = new Forwards({ network, targets, streams: this.streams, datagrams });
     stack.addUser(this);
@@ -119,7 +122,7 @@ export class Gateway implements StackUser {
   /** All flows, or those of one guest. They are made as they are taken: nothing else may happen meanwhile. */
   *flows(guest?: Address): Iterable<FlowView> {
     const begin = guest && endpointText(guest, 0).slice(0, -1);
-    for (const part of [this.tcp, this.streams, this.udp]) {
+    for (const part of [this.tcp, this.streams, this.udp, this.echo]) {
       for (const flow of part.flows()) if (begin === undefined || flow.guest.startsWith(begin)) yield flow;
     }
   }
@@ -137,13 +140,15 @@ export class Gateway implements StackUser {
 
   deadlineUs(): number {
     if (this.isClosed) return NEVER;
-    return Math.min(this.relay.deadlineUs(), this.streams.deadlineUs(), this.udp.deadlineUs());
+    const { relay, streams, udp, echo } = this;
+    return Math.min(relay.deadlineUs(), streams.deadlineUs(), udp.deadlineUs(), echo.deadlineUs());
   }
 
   expire(): void {
     this.relay.expire();
     this.streams.expire();
     this.udp.expire();
+    this.echo.expire();
   }
 
   /** Ends all flows and forwards: connections are reset. The stack is closed by who made it, afterwards. */
@@ -155,6 +160,7 @@ export class Gateway implements StackUser {
     this.tcp.close();
     this.relay.close();
     this.udp.close();
+    this.echo.close();
     this.batch.close();
   }
 }

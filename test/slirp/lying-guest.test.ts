@@ -38,9 +38,8 @@ function speak(lab: GatewayLab, round: number): void {
   }
 }
 
-/** `1.2.3.4:80` or `[::1]:80`. */
-const addressOf = (where: string): Int32Array =>
-  parseAddress(where.slice(0, where.lastIndexOf(':')).replace(/[[\]]/g, ''))!;
+/** Of `1.2.3.4:80`, `[::1]:80`, and of echo without port. */
+const addressOf = (where: string): Int32Array => parseAddress(/^\[?([^\]]*?)\]?(:\d+)?$/.exec(where)![1]!)!;
 
 test('a guest that lies harms nobody, and gets nowhere that it may not', { timeout: 60_000 }, () => {
   const lab = new GatewayLab({ caps: { tcpPerGuest: 200, udpPerGuest: 200, echoPerGuest: 16 } });
