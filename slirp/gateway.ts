@@ -14,6 +14,7 @@ import {
   type NetworkInterface,
   type Stack,
   type StackUser,
+  samePrefix,
 } from '../stack/stack.ts';
 import { CAPS, type CapsOptions, FlowCaps } from './caps.ts';
 import { DatagramBatch } from './datagram-batch.ts';
@@ -22,7 +23,7 @@ import { EchoFlows } from './echo-flows.ts';
 import { endpointText } from './flow-view.ts';
 import type { ForwardSpec } from './forward-spec.ts';
 import { FORWARDED_PORTS_MAX, Forwards, type ForwardView } from './forwards.ts';
-import type { GatewayNetwork } from './gateway-network.ts';
+import { type GatewayNetwork, prefixText } from './gateway-network.ts';
 import type { HostSockets } from './host-sockets.ts';
 import { type FlowParts, type FlowView, SlirpCounters } from './parts.ts';
 import { Relay } from './relay.ts';
@@ -83,6 +84,7 @@ export class Gateway implements StackUser {
     refuseFamily('outbound address', options.outbound4, true);
     refuseFamily('outbound address', options.outbound6, false);
     const { nat64, outbound4, outbound6 } = options;
+    refuseOverlap(network, nat64);
     const targets = new GatewayTargets({ network, rules: this.rules, nat64, outbound4, outbound6 });
     const caps = { ...CAPS, ...options.caps };
     this.batch = new DatagramBatch(stack.shared.slab);
@@ -163,6 +165,12 @@ export class Gateway implements StackUser {
     this.echo.close();
     this.batch.close();
   }
+}
+
+/** An address would mean two places. */
+function refuseOverlap({ net6 }: GatewayNetwork, nat64: Nat64Prefix | undefined): void {
+  if (!net6 || !nat64 || !samePrefix(net6.address, nat64.address, Math.min(net6.bits, nat64.bits))) return;
+  throw new UsageError(`nat64 ${prefixText(nat64)}: guests are in ${prefixText(net6)}; choose a prefix apart from it`);
 }
 
 function refuseFamily(what: string, address: Address | undefined, is4: boolean): void {
