@@ -1,6 +1,6 @@
 // How many flows a guest, and all together, may have.
 
-import { ADDRESS_WORDS, type Address, assignAddress, hashAddress } from '../stack/stack.ts';
+import { ADDRESS_WORDS, type Address, hashAddress } from '../stack/stack.ts';
 import { type Caps, Protocol } from './parts.ts';
 
 /** Flows at a time. */
@@ -118,7 +118,7 @@ export class FlowCaps implements Caps {
     this.guestsNow--;
     let hole = slot;
     for (let next = (hole + 1) & this.mask; !this.isFree(next); next = (next + 1) & this.mask) {
-      assignAddress(this.moving, this.address.subarray(next * ADDRESS_WORDS, (next + 1) * ADDRESS_WORDS));
+      for (let w = 0; w < ADDRESS_WORDS; w++) this.moving[w] = this.address[next * ADDRESS_WORDS + w]!;
       const home = hashAddress(this.moving) & this.mask;
       if (((next - home) & this.mask) < ((next - hole) & this.mask)) continue;
       this.address.copyWithin(hole * ADDRESS_WORDS, next * ADDRESS_WORDS, (next + 1) * ADDRESS_WORDS);

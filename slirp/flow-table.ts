@@ -45,6 +45,7 @@ const NextMapping = 9;
 const Oldest = 10;
 const Newest = 11;
 const Count = 12;
+const Note = 13;
 // Of a remote.
 const Owner = 0; // mapping + 1, 0 if it is free
 const Name = 1;
@@ -209,6 +210,32 @@ export class FlowTable {
 
   mark(m: number, flag: number): void {
     this.mapping[m * ROW + Flags] = this.mapping[m * ROW + Flags]! | flag;
+  }
+
+  /** A number that is the owner's to keep. */
+  noteOf(m: number): number {
+    return this.mapping[m * ROW + Note]!;
+  }
+
+  setNote(m: number, value: number): void {
+    this.mapping[m * ROW + Note] = value;
+  }
+
+  /**
+   * The exchange, of `guest` or of anybody, that was answered and is idle for longest, at least since `untilUs`; `NO_ROW` if
+   * there is none. Looks at all.
+   */
+  findDone(guest: Address | undefined, untilUs: number): number {
+    let best = NO_ROW;
+    let bestUs = untilUs;
+    for (let m = 0; m < this.mappingTop; m++) {
+      if (!this.isMapping(m) || this.has(m, MappingFlag.Fixed | MappingFlag.Lasting)) continue;
+      if (!this.has(m, MappingFlag.Answered) || this.usedUs(m) > bestUs) continue;
+      if (guest && !this.isOf(m, guest)) continue;
+      best = m;
+      bestUs = this.usedUs(m);
+    }
+    return best;
   }
 
   openedUs(m: number): number {

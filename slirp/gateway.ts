@@ -14,14 +14,16 @@ import {
   type NetworkInterface,
   type Stack,
   type StackUser,
+  samePrefix,
 } from '../stack/stack.ts';
 import { CAPS, type CapsOptions, FlowCaps } from './caps.ts';
 import { DatagramBatch } from './datagram-batch.ts';
 import { DatagramForwards } from './datagram-forwards.ts';
+import { EchoFlows } from './echo-flows.ts';
 import { endpointText } from './flow-view.ts';
 import type { ForwardSpec } from './forward-spec.ts';
 import { FORWARDED_PORTS_MAX, Forwards, type ForwardView } from './forwards.ts';
-import type { GatewayNetwork } from './gateway-network.ts';
+import { type GatewayNetwork, prefixText } from './gateway-network.ts';
 import type { HostSockets } from './host-sockets.ts';
 import { type FlowParts, type FlowView, SlirpCounters } from './parts.ts';
 import { Relay } from './relay.ts';
@@ -68,6 +70,7 @@ export class Gateway implements StackUser {
   private readonly relay: Relay;
   private readonly tcp: TcpFlows;
   private readonly udp: UdpFlows;
+  private readonly echo: EchoFlows;
   private readonly streams: StreamForwards;
   private readonly table: Forwards;
   private isClosed = false;
@@ -83,6 +86,7 @@ export class Gateway implements StackUser {
     refuseFamily('outbound address', options.outbound4, true);
     refuseFamily('outbound address', options.outbound6, false);
     const { nat64, outbound4, outbound6 } = options;
+    refuseOverlap(network, nat64);
     const targets = new GatewayTargets({ network, rules: this.rules, nat64, outbound4, outbound6 });
     const caps = { ...CAPS, ...options.caps };
     this.caps = new FlowCaps(caps);
@@ -100,6 +104,7 @@ export class Gateway implements StackUser {
       mappingsMax: caps.udpMax + FORWARDED_PORTS_MAX,
       isHost: (address) => !isLoopback(address) && this.rules.isHostOwn(address),
     });
+    this.echo = new EchoFlows(parts, { mappingsMax: caps.echoMax });
     const datagrams = new DatagramForwards(parts, this.udp, (isIp6) => (isIp6 ? gateway6 : gateway4));
     this.table = new Forwards({ network, targets, streams: this.streams, datagrams });
     stack.addUser(this);
@@ -122,7 +127,7 @@ export class Gateway implements StackUser {
   /** All flows, or those of one guest. They are made as they are taken: nothing else may happen meanwhile. */
   *flows(guest?: Address): Iterable<FlowView> {
     const begin = guest && endpointText(guest, 0).slice(0, -1);
-    for (const part of [this.tcp, this.streams, this.udp]) {
+    for (const part of [this.tcp, this.streams, this.udp, this.echo]) {
       for (const flow of part.flows()) if (begin === undefined || flow.guest.startsWith(begin)) yield flow;
     }
   }
@@ -140,13 +145,15 @@ export class Gateway implements StackUser {
 
   deadlineUs(): number {
     if (this.isClosed) return NEVER;
-    return Math.min(this.relay.deadlineUs(), this.streams.deadlineUs(), this.udp.deadlineUs());
+    const { relay, streams, udp, echo } = this;
+    return Math.min(relay.deadlineUs(), streams.deadlineUs(), udp.deadlineUs(), echo.deadlineUs());
   }
 
   expire(): void {
     this.relay.expire();
     this.streams.expire();
     this.udp.expire();
+    this.echo.expire();
   }
 
   /** Ends all flows and forwards: connections are reset. The stack is closed by who made it, afterwards. */
@@ -158,8 +165,15 @@ export class Gateway implements StackUser {
     this.tcp.close();
     this.relay.close();
     this.udp.close();
+    this.echo.close();
     this.batch.close();
   }
+}
+
+/** An address would mean two places. */
+function refuseOverlap({ net6 }: GatewayNetwork, nat64: Nat64Prefix | undefined): void {
+  if (!net6 || !nat64 || !samePrefix(net6.address, nat64.address, Math.min(net6.bits, nat64.bits))) return;
+  throw new UsageError(`nat64 ${prefixText(nat64)}: guests are in ${prefixText(net6)}; choose a prefix apart from it`);
 }
 
 function refuseFamily(what: string, address: Address | undefined, is4: boolean): void {

@@ -140,7 +140,7 @@ export class Relay implements SocketUser, HostUser, StackUser {
     else if (state === FlowState.Draining) this.finishDrained(f);
     else if (state === FlowState.Ending) this.finishEnding(f, ready);
     else {
-      if ((ready & Ready.In) !== 0 && this.mayGoOut(f)) this.goOut(f);
+      if ((ready & Ready.In) !== 0 && this.mayGoOut(f) && !this.flows.has(f, Queued)) this.goOut(f);
       if ((ready & Ready.Out) !== 0 && this.flows.has(f, Full)) this.roomAgain(f);
     }
   }

@@ -89,8 +89,8 @@ export class TcpFlows implements SocketUser, HostUser {
       this.parts.host.close(hh);
       this.relay.free(f);
     } else if ((events & HostReady.Out) !== 0) {
-      this.sockets.gateway.admit(flows.col.stackHandle[f]!);
-      this.relay.open(f);
+      if (this.sockets.gateway.admit(flows.col.stackHandle[f]!) === 0) this.relay.open(f);
+      else this.relay.drop(f); // the guest is gone, and we are about to hear of it
     }
   }
 
@@ -153,6 +153,6 @@ export class TcpFlows implements SocketUser, HostUser {
     else counters.tcpFailed++;
     const code = isUnix && errno !== Errno.ETIMEDOUT ? RESET : refusalOf(errno, isIp6);
     if (code >= 0) counters.errorsToGuests++;
-    this.sockets.gateway.refuse(h, code);
+    if (this.sockets.gateway.refuse(h, code) < 0) this.sockets.close(h); // the guest is gone already
   }
 }

@@ -303,21 +303,11 @@ export class UdpFlows {
     return m;
   }
 
-  /** Ends the exchange, of `guest` or of anybody, that is done and idle for longest; false if there is none. */
+  /** Ends an exchange that is done, of `guest` or of anybody; false if there is none. */
   private makeRoom(guest: Address | undefined): boolean {
-    const { table } = this;
-    const { nowUs } = this.parts.stack.shared;
-    let best = NO_ROW;
-    let bestUs = nowUs - DONE_AFTER_US;
-    for (let m = 0; m < table.end; m++) {
-      if (!table.isMapping(m) || table.has(m, MappingFlag.Fixed | MappingFlag.Lasting)) continue;
-      if (!table.has(m, MappingFlag.Answered) || table.usedUs(m) > bestUs) continue;
-      if (guest && !table.isOf(m, guest)) continue;
-      best = m;
-      bestUs = table.usedUs(m);
-    }
-    if (best !== NO_ROW) this.remove(best);
-    return best !== NO_ROW;
+    const m = this.table.findDone(guest, this.parts.stack.shared.nowUs - DONE_AFTER_US);
+    if (m !== NO_ROW) this.remove(m);
+    return m !== NO_ROW;
   }
 
   // Among guests

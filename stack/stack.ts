@@ -12,7 +12,8 @@
 // Five verbs drive it. `receive` takes a frame and answers at once what is answered at once (ACK, RST, echo, advertisement)
 // into the `Output` of an interface. `poll` lets connections send what they may and takes in what this host sent to itself.
 // `expire` does what is due, `deadlineUs` says when that is. `dispatch` tells the programs. A `StackPort` makes a port of an
-// interface and calls all five; who calls sockets in between calls `nudge` of the port.
+// interface and calls all five; who calls sockets in between calls `nudge` of the port. A gateway or server that lives in the
+// stack is a `StackUser`, with a turn in `poll` and deadlines of its own; it claims the sockets that it has.
 //
 // Time. The stack's own clock, `shared.nowUs`, is the host's plus an offset that `load` sets, so that it goes on where
 // `save` left it: no deadline is rewritten and TCP's timestamps do not jump when a stack moves to another host.
@@ -422,7 +423,8 @@ export class Stack {
     ];
   }
 
-  private wake(): void {
+  /** Programs or users called the stack outside of its turns: its ports ask for one soon, never from within. */
+  wake(): void {
     for (const port of this.ports) port.nudge();
     for (const act of this.wakers) act();
   }

@@ -187,8 +187,14 @@ export class GatewayRig<Flows extends RigFlows> {
     gate.addUser(user);
     this.guests.onWake(() => world.touch(a));
     gate.onWake(() => world.touch(b));
-    // Who is next is known before anything is measured.
-    this.run();
+    // Guests and gateway know each other before anything is measured.
+    for (const address of [A, B, A6, B6]) {
+      const ping = this.echo(address, 1);
+      const request = Uint8Array.of(address.includes(':') ? 128 : 8, 0, 0, 0, 0, 0, 0, 0);
+      this.send(ping, address.includes(':') ? GATEWAY6 : GATEWAY, 0, request);
+      this.run();
+      this.guests.sockets.close(ping);
+    }
   }
 
   get nowUs(): number {
@@ -205,6 +211,34 @@ export class GatewayRig<Flows extends RigFlows> {
   /** Until a time since the world began. */
   runTo(us: number): void {
     this.run(us - this.nowUs);
+  }
+
+  /** A frame of a guest that no stack would send; 0: the gateway took it, else why not. */
+  frame(etherType: number, packet: Uint8Array): number {
+    const { slab, view, bytes } = this.gate.shared;
+    const at = slab.alloc(65_536);
+    view.setUint32(at, 0x0200_0000);
+    view.setUint16(at + 4, 2);
+    view.setUint32(at + 6, 0x0200_0000);
+    view.setUint16(at + 10, 1);
+    view.setUint16(at + 12, etherType);
+    bytes.set(packet, at + 14);
+    const why = this.gate.receive(this.gate.interfaces.get(2)!, at, 14 + packet.length, 0, this.nowUs);
+    slab.release(at, 65_536);
+    this.gate.dispatch(this.nowUs);
+    this.run();
+    return why;
+  }
+
+  /** What guests send is dealt with in one go after `act`, as in a busy breath. */
+  inOneBreath(act: () => void): void {
+    const { gate } = this;
+    const dispatch = gate.dispatch;
+    gate.dispatch = () => {};
+    act();
+    gate.dispatch = dispatch;
+    gate.dispatch(this.nowUs);
+    this.run();
   }
 
   /** A guest's socket, bound; it hears of errors. */
@@ -250,9 +284,10 @@ export class GatewayRig<Flows extends RigFlows> {
     }
   }
 
-  /** All errors that a guest's socket has. */
+  /** All errors that a guest's socket has; the pending one with them. */
   errors(h: number): GotError[] {
     const { sockets } = this.guests;
+    sockets.getOption(h, SocketOption.Error);
     const into = new Uint8Array(2048);
     const all: GotError[] = [];
     for (;;) {

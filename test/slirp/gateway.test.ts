@@ -151,6 +151,11 @@ describe('a guest', () => {
     expect(lab.readFrom(h)).toMatchObject({ from: parseAddress('2001:db8:64::c000:207'), port: 53 });
   });
 
+  test.each(['fd00::', 'fd00::1:0:0'])('NAT64 by %s/96, where the guests are, is refused', (prefix) => {
+    const nat64 = { address: parseAddress(prefix)!, bits: 96 };
+    expect(() => new GatewayLab({ nat64 })).toThrow('choose a prefix apart from it');
+  });
+
   test('restricted, reaches only what a rule allows', () => {
     const lab = new GatewayLab({ isRestricted: true, allow: ['192.0.2.7:443'] });
     talk(lab, '192.0.2.7', 443);

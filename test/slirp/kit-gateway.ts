@@ -124,9 +124,10 @@ export class GatewayLab {
   }
 
   /** A stream socket of the guest's that began to connect. */
-  connect(to: string, port: number): number {
+  connect(to: string, port: number, from?: string): number {
     const { sockets } = this.guest;
     const h = sockets.socket(to.includes(':') ? Family.Inet6 : Family.Inet, SocketType.Stream);
+    if (from !== undefined) sockets.bind(h, parseAddress(from)!, 0);
     sockets.connect(h, parseAddress(to)!, port);
     return h;
   }

@@ -93,6 +93,38 @@ describe.each(FAMILIES)('%s', (_family, to, where) => {
   });
 });
 
+test('a server that speaks first is heard, whatever the guest waits for', () => {
+  const lab = new Lab({ link: { delayUs: 20_000 } });
+  lab.host.answer('192.0.2.7:22', 'hold');
+  const socket = lab.connect('192.0.2.7', 22);
+  lab.run(S);
+  const peer = lab.host.peers[0]!;
+  peer.accept();
+  peer.write(bytesOf('SSH-2.0-test'));
+  peer.end();
+  const reader = new Reader(lab, socket);
+  lab.run(S);
+  expect(text(reader.all)).toBe('SSH-2.0-test');
+  expect(reader.end).toBe(0);
+});
+
+test('a server that takes, answers and resets before the guest is told that it stands', () => {
+  const lab = new Lab({ link: { delayUs: 20_000 } });
+  lab.host.answer('192.0.2.7:22', 'hold');
+  const socket = lab.connect('192.0.2.7', 22);
+  lab.run(S);
+  const peer = lab.host.peers[0]!;
+  const reader = new Reader(lab, socket);
+  peer.accept();
+  lab.run(100);
+  peer.write(bytesOf('too many'));
+  peer.reset();
+  lab.run(S);
+  expect(text(reader.all)).toBe('too many');
+  expect(reader.end).toBe(-Errno.ECONNRESET);
+  expect(lab.relay.flows.count).toBe(0);
+});
+
 test('a target may lead to a Unix socket; one that is not there refuses', () => {
   const lab = new Lab();
   lab.targets.paths.set('192.0.2.7:80', '/run/there');
