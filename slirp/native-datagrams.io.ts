@@ -92,6 +92,8 @@ export class NativeDatagrams {
     const fd = calls.open(isIp6, SOCK_DGRAM, isIp6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
     if (fd < 0) return codeOf(fd);
     let code = this.setUp(fd, isIp6);
+    // Ping sockets share identifiers unless told not to, and then one of them hears the replies of all.
+    calls.set(fd, SocketOption.ReuseAddress, 0);
     if (code >= 0 && identifier !== 0) {
       code = calls.bind(fd, isIp6, ANY, identifier);
       if (code === -Errno.EADDRINUSE) code = 0; // somebody else has it: any other will do

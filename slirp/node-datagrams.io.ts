@@ -106,7 +106,10 @@ export class NodeDatagrams implements NodeHandle {
     for (let i = 0; i < count; i++) {
       const row = from + i;
       const length = batch.bytes[row]!;
-      if (length > bytesMax) return i > 0 ? i : -Errno.EMSGSIZE;
+      if (length > bytesMax || batch.port[row] === 0) {
+        if (i > 0) return i;
+        return length > bytesMax ? -Errno.EMSGSIZE : -Errno.EINVAL;
+      }
       if (this.socket.getSendQueueSize() >= BUFFER_BYTES) {
         this.table.clear(this.h, Out);
         return i > 0 ? i : -Errno.EAGAIN;

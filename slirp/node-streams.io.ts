@@ -280,10 +280,8 @@ export class NodeListener implements NodeHandle {
     });
     probe.once('error', ({ code }: NodeJS.ErrnoException) => {
       if (this.isGone) return;
-      if (code === 'ECONNREFUSED') {
-        unlinkSync(path);
-        this.bindUnix(path);
-      } else this.failed(error);
+      if (code === 'ECONNREFUSED' && remove(path)) this.bindUnix(path);
+      else this.failed(error);
     });
   }
 
@@ -307,6 +305,15 @@ export class NodeListener implements NodeHandle {
 function isSocket(path: string): boolean {
   try {
     return lstatSync(path).isSocket();
+  } catch {
+    return false;
+  }
+}
+
+function remove(path: string): boolean {
+  try {
+    unlinkSync(path);
+    return true;
   } catch {
     return false;
   }
