@@ -92,6 +92,12 @@ export class DhcpService {
     for (const isIp6 of [false, true]) this.leases.giveBack(programOf(mac, '', isIp6), isIp6, nowS);
   }
 
+  /** Takes what waits in the sockets. */
+  serve(): void {
+    this.server4?.changed();
+    this.server6?.changed();
+  }
+
   /** Part of a `StackUser`: there is nothing to send by itself. */
   turn(): void {}
 

@@ -67,7 +67,7 @@ export class Dhcp6Server {
   }
 
   /** Something came: takes all that waits. */
-  changed(_h: number): void {
+  changed(): void {
     const { sockets } = this.parts.stack;
     for (;;) {
       const bytes = sockets.receiveFrom(this.handle, this.buffer, 0, MESSAGE_BYTES_MAX, MessageFlag.Truncate);
