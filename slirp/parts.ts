@@ -74,6 +74,7 @@ export class SlirpCounters {
   udpBytesIn = 0;
   echoRequests = 0;
   echoReplies = 0;
+  echoForbidden = 0; // the host has no ping sockets for its users
   errorsToGuests = 0; // ICMP
   forwardsAccepted = 0;
   // Refused or lost, each with its reason:

@@ -72,11 +72,11 @@ export class IcmpProtocol implements Transport {
     switch (icmp.type(view, at)) {
       case icmp.Type.EchoRequest:
         if (this.isToMany(packet)) return Drop.None;
-        if (!this.isToUs(packet)) return this.pings?.intercepted(packet) ?? Drop.NotForUs;
+        if (this.isForeign(packet)) return this.pings?.intercepted(packet) ?? Drop.NotForUs;
         return this.echo.answer(packet, Icmp, icmp.Type.EchoReply);
       case icmp.Type.Timestamp:
         if (bytes < TIMESTAMP_BYTES) return Drop.IcmpTruncated;
-        if (!this.isToMany(packet) && !this.isToUs(packet)) return Drop.NotForUs;
+        if (!this.isToMany(packet) && this.isForeign(packet)) return Drop.NotForUs;
         return this.isToMany(packet) ? Drop.None : this.echo.stamp(packet, icmp.Type.TimestampReply);
       case icmp.Type.EchoReply:
         this.pings?.receive(packet); // whoever waits for it or not, it is never answered
@@ -218,8 +218,8 @@ export class IcmpProtocol implements Transport {
   }
 
   /** A gateway takes what is for others, too; in their name it answers nothing. */
-  private isToUs({ target, iface }: Packet): boolean {
-    return this.addresses.isTarget(target, iface);
+  private isForeign({ target, iface }: Packet): boolean {
+    return this.acceptsAny(iface) && !this.addresses.isTarget(target, iface);
   }
 
   /**
@@ -229,11 +229,15 @@ export class IcmpProtocol implements Transport {
   private isSpeaker(iface: number, type: number, code: number): boolean {
     if (this.addresses.isTarget(this.target, iface)) return true;
     const isOfHost = code === icmp.Unreachable.Port || code === icmp.Unreachable.Protocol;
-    return type === icmp.Type.Unreachable && isOfHost && (this.interfaces.get(iface)?.acceptsAny ?? false);
+    return type === icmp.Type.Unreachable && isOfHost && this.acceptsAny(iface);
   }
 
   private isFromHere(source: Address, iface: number): boolean {
-    return this.addresses.isOurs(source, ANY_IFACE) || (this.interfaces.get(iface)?.acceptsAny ?? false);
+    return this.addresses.isOurs(source, ANY_IFACE) || this.acceptsAny(iface);
+  }
+
+  private acceptsAny(iface: number): boolean {
+    return this.interfaces.get(iface)?.acceptsAny ?? false;
   }
 
   /** Bytes of the quoted packet's header if that and 8 more bytes are there, else 0. */

@@ -88,8 +88,7 @@ export class Icmp6Protocol implements Transport {
     switch (type) {
       case icmp6.Type.EchoRequest:
         // A gateway takes what is for others, too; in their name it answers nothing.
-        if (!isMulticast(packet.target) && !this.addresses.isTarget(packet.target, packet.iface))
-          return this.pings?.intercepted(packet) ?? Drop.NotForUs;
+        if (this.isForeign(packet)) return this.pings?.intercepted(packet) ?? Drop.NotForUs;
         return this.echo.answer(packet, Icmp6, icmp6.Type.EchoReply);
       case icmp6.Type.EchoReply:
         this.pings?.receive(packet); // whoever waits for it or not, it is never answered
@@ -177,6 +176,10 @@ export class Icmp6Protocol implements Transport {
     if (isMulticast(this.target)) return false;
     if (this.addresses.isTarget(this.target, iface)) return true;
     return type === icmp6.Type.Unreachable && code === NO_PORT && this.acceptsAny(iface);
+  }
+
+  private isForeign({ target, iface }: Packet): boolean {
+    return this.acceptsAny(iface) && !isMulticast(target) && !this.addresses.isTarget(target, iface);
   }
 
   private acceptsAny(iface: number): boolean {

@@ -89,8 +89,8 @@ export class GatewaySockets {
   }
 
   /**
-   * Room in the send ring, which grows to hold up to `wanted` more bytes: bytes, -EAGAIN (Out is told later), -EPIPE, or the
-   * connection's error. Once there is room, `commit` follows before anything else of the stack is called, with 0 if nothing
+   * Room in the send ring, which grows to hold up to `wanted` more bytes: bytes, -EAGAIN (Out is told later), -EPIPE, the
+   * connection's error, or -ENOBUFS if the slab is exhausted, which nobody tells the end of. Once there is room, `commit` follows before anything else of the stack is called, with 0 if nothing
    * was written.
    */
   room(h: number, span: Span, wanted: number): number {

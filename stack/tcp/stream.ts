@@ -64,9 +64,19 @@ function append(core: Core, c: number, n: number, flags: number): void {
 /** Where up to `wanted` bytes may be written, for `commit`: how many, or what `send` would return. The ring stays until then. */
 export function room(core: Core, c: number, span: Span, wanted: number): number {
   span.set(0, 0);
-  const n = makeRoom(core, c, wanted);
+  let n = makeRoom(core, c, wanted);
+  if (n === -Errno.ENOBUFS) n = roomLeft(core, c, wanted);
   if (n > 0) spanOfRing(span, core.col.sndAt[c]!, core.col.sndSize[c]!, core.col.sndEnd[c]!, n);
   return n;
+}
+
+/** The slab is exhausted: what the ring has room for as it is, or once its bytes are acknowledged; -ENOBUFS without a ring. */
+function roomLeft(core: Core, c: number, wanted: number): number {
+  if (core.col.sndAt[c] === NONE) return -Errno.ENOBUFS;
+  const n = Math.min(wanted, space(core, c), core.col.sndSize[c]! - core.queued(c));
+  if (n > 0) return n;
+  core.set(c, Is.WantsSpace);
+  return -Errno.EAGAIN;
 }
 
 /** Sends `count` bytes that were written where `room` said: `count`. With 0 a ring that was made for nothing is given back. */
