@@ -30,8 +30,7 @@ import { DnsUdp } from './dns-udp.ts';
 import type { DnsUpstream } from './dns-upstream.ts';
 import { DnsZones } from './dns-zones.ts';
 import { Dns64 } from './dns64.ts';
-
-export { DnsCounters, type DnsName, type DnsNetwork, type DnsOptions, DOMAIN } from './dns-parts.ts';
+import type { GuestNames } from './names.ts';
 
 const PORT = 53;
 const PENDING_MAX = 4096;
@@ -41,8 +40,8 @@ const CACHE_BYTES_MAX = 4 << 20;
 const PURPOSE = 0x444e5346; // of the secret: words that are ours
 const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 
-/** A DNS server in a network: local names, a cache, a forwarder. It is a `StackUser` of its stack and a `GuestNames`. */
-export class DnsServer implements StackUser, QueryTaker, AnswerTaker {
+/** A DNS server in a network: local names, a cache, a forwarder. It is a `StackUser` of its stack. */
+export class DnsServer implements StackUser, GuestNames, QueryTaker, AnswerTaker {
   readonly counters = new DnsCounters();
   readonly domain: string;
   private readonly stack: Stack;
