@@ -1,35 +1,42 @@
 // The name server of a gateway, as the engine assembles it: the guests' names, and the host's servers for the rest.
 
-import { DnsServer, type DnsUpstream, type GuestNames } from '../service/service.ts';
-import type { Address, Stack } from '../stack/stack.ts';
+import { DnsServer, type GuestNames } from '../service/service.ts';
+import { DatagramBatch } from '../slirp/slirp.ts';
+import { type Address, formatAddress, type Stack } from '../stack/stack.ts';
+import { fixedServers, HostDnsUpstream } from './dns-upstream.ts';
 import type { Fabric } from './fabric.io.ts';
 import type { GatewaySettings } from './gateway-settings.ts';
 import type { OwnedSockets } from './gateway-sockets.io.ts';
 import type { NameService } from './gateway-view.ts';
+import { HostResolver } from './host-resolver.io.ts';
+import { endText } from './stack-listen.io.ts';
 
-const NO_SERVERS: DnsUpstream = {
-  servers: () => 0,
-  generation: 0,
-  send: () => false,
-  flush: () => {},
-  setUser: () => {},
-};
+const PORT = 53;
 
 /** It has its turns in the stack's. */
 export class NameServer implements NameService, GuestNames {
   private readonly server: DnsServer;
+  private readonly upstream: HostDnsUpstream;
+  private readonly batch: DatagramBatch;
 
-  /** Throws `UsageError`. */
+  /** `say` takes lines for the operator. Throws `UsageError`. */
   constructor(
-    _fabric: Fabric,
+    fabric: Fabric,
     stack: Stack,
-    _sockets: OwnedSockets,
+    host: OwnedSockets,
     settings: GatewaySettings,
     say: (line: string) => void,
   ) {
+    const { slab } = fabric;
+    this.batch = new DatagramBatch(slab);
+    const servers =
+      settings.servers.length > 0
+        ? fixedServers(settings.servers)
+        : new HostResolver({ nowUs: () => fabric.nowUs(), say });
+    this.upstream = new HostDnsUpstream({ stack, host, slab, batch: this.batch, servers });
     const { network, names, nat64, isRestricted } = settings;
     const nets = [network.net4, network.net6].filter((net) => net !== undefined);
-    this.server = new DnsServer(stack, NO_SERVERS, {
+    this.server = new DnsServer(stack, this.upstream, {
       addresses: nets.flatMap(({ dns }) => (dns ? [dns] : [])),
       gateway: nets.map(({ gateway }) => gateway),
       networks: nets.map(({ address, bits }) => ({ address, bits })),
@@ -46,7 +53,9 @@ export class NameServer implements NameService, GuestNames {
   }
 
   servers(): string[] {
-    return [];
+    return this.upstream
+      .current()
+      .map(({ address, port }) => (port === PORT ? formatAddress(address) : endText(formatAddress(address), port)));
   }
 
   set(name: string, address: Address): void {
@@ -59,5 +68,7 @@ export class NameServer implements NameService, GuestNames {
 
   close(): void {
     this.server.close();
+    this.upstream.close();
+    this.batch.close();
   }
 }
