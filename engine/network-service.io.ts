@@ -39,8 +39,8 @@ export interface NetworkOptions {
   ageSeconds?: number | undefined;
   /** The most stations to remember, 131072 by default. */
   stationsMax?: number | undefined;
-  /** A gateway on the management port, of a cable at its far end; see gateway-settings.ts. */
-  gateway?: GatewayOptions | undefined;
+  /** A gateway on the management port, of a cable at its far end: its options, or their text as behind `slirp:///`. */
+  gateway?: GatewayOptions | string | undefined;
   /** Nobody joins by the directory: it is for control alone. */
   isPrivate?: boolean | undefined;
 }
@@ -80,7 +80,7 @@ export class NetworkService implements PortRoom {
     if (options.directory !== undefined) this.serve(options.directory);
     fabric.networks.set(options.name, this.network);
     if (this.switch) this.watchTable(this.switch);
-    if (options.gateway) this.openOwnGateway(options.gateway);
+    if (options.gateway !== undefined) this.openOwnGateway(options.gateway);
   }
 
   /** The switch, where this is one. */
@@ -94,7 +94,7 @@ export class NetworkService implements PortRoom {
   }
 
   /** Attaches a gateway to a port; how to close it. Throws `UsageError`, or `FailedError` where the host refuses a forward. */
-  openGateway(options: GatewayOptions, number: number): () => void {
+  openGateway(options: GatewayOptions | string, number: number): () => void {
     const { fabric, network } = this;
     const settings = gatewaySettings(options);
     const { directory } = this.options;
@@ -178,7 +178,7 @@ export class NetworkService implements PortRoom {
     this.fabric.networks.delete(this.network.name);
   }
 
-  private openOwnGateway(options: GatewayOptions): void {
+  private openOwnGateway(options: GatewayOptions | string): void {
     try {
       this.onClose(this.openGateway(options, this.options.kind === 'cable' ? CABLE_FAR_END : MANAGEMENT_PORT));
     } catch (error) {

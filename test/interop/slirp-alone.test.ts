@@ -73,7 +73,7 @@ describe('a gateway', PATIENT, () => {
       status: 1,
       stderr: expect.stringMatching(/is not up/),
     });
-    const wrong = await home.exec(weft('slirp', '--mtu', '5', home.file('nowhere')));
+    const wrong = await home.exec(weft('slirp', '--mtu', '5', await home.switch('net')));
     expect({ status: wrong.status, stderr: wrong.stderr }).toEqual({
       status: 2,
       stderr: "weft: slirp: mtu: '5' is out of range; take 1280 ... 65521\n",
