@@ -14,9 +14,12 @@ import { Gateway, type GatewayStack, newGatewayStack } from '../slirp/slirp.ts';
 import { type Address, formatAddress, type Stack, StackPort, type StackUser } from '../stack/stack.ts';
 import { formatMac } from '../wire/ethernet.ts';
 import type { Fabric } from './fabric.io.ts';
-import type { GatewaySettings } from './gateway-settings.ts';
+import type { GatewayOptions } from './gateway-options.ts';
+import { flowsOf, type GatewayParts, gatewayMetrics, gatewayStatusOf, leasesOf } from './gateway-report.ts';
+import { type GatewaySettings, gatewaySettings } from './gateway-settings.ts';
 import { type OwnedSockets, openHostSockets } from './gateway-sockets.io.ts';
-import type { GatewayView } from './gateway-view.ts';
+import { addressOf, forwardTable, nameTable } from './gateway-tables.ts';
+import type { ForwardTable, GatewayPlace, Metric, NameTable, NetworkGateway } from './gateway-view.ts';
 import { hostPlaces } from './host-places.io.ts';
 import { LeaseFile } from './lease-file.io.ts';
 import { LeaseNews } from './lease-news.ts';
@@ -26,25 +29,25 @@ const LOOK_US = 5_000_000; // between looks at the host's interfaces, while pack
 const SAVE_US = 500_000; // leases that change together are saved together
 const REFUSED_US = 10_000_000; // between news of what rules refused
 
-/** Where a gateway is. */
-export interface GatewayPlace {
-  readonly settings: GatewaySettings;
-  /** Its port number in the network. */
-  readonly number: number;
-  /** Where leases are kept unless the settings say otherwise; undefined: nowhere. */
-  readonly leasesPath: string | undefined;
-  /** Something happened: `lease`, `refused`, `gateway`. */
-  readonly notify: (event: string, text: string) => void;
-}
+/**
+ * Makes a gateway; it is attached by its network. All of this code is loaded only where there is one. Throws `UsageError` for
+ * what can never work, `FailedError` where the host refuses a forward.
+ */
+export const newGateway = (fabric: Fabric, options: GatewayOptions | string, place: GatewayPlace): NetworkGateway =>
+  new GatewayHost(fabric, gatewaySettings(options), place);
+
+export type NewGateway = typeof newGateway;
 
 /** It is attached by whoever made it. */
-export class GatewayHost implements GatewayView, StackUser {
+export class GatewayHost implements NetworkGateway, GatewayParts, StackUser {
   readonly number: number;
   readonly settings: GatewaySettings;
   readonly gateway: Gateway;
   readonly dhcp: DhcpService | undefined;
   readonly dns: NameServer | undefined;
   readonly port: StackPort;
+  readonly forwards: ForwardTable;
+  readonly names: NameTable;
   private readonly fabric: Fabric;
   private readonly stack: Stack;
   private readonly sockets: OwnedSockets;
@@ -60,7 +63,7 @@ export class GatewayHost implements GatewayView, StackUser {
   private isClosed = false;
 
   /** Throws `UsageError` for what can never work, `FailedError` where the host refuses a forward. */
-  constructor(fabric: Fabric, { settings, number, leasesPath, notify }: GatewayPlace) {
+  constructor(fabric: Fabric, settings: GatewaySettings, { number, leasesPath, notify }: GatewayPlace) {
     this.fabric = fabric;
     this.settings = settings;
     this.number = number;
@@ -82,6 +85,8 @@ export class GatewayHost implements GatewayView, StackUser {
       this.gateway = this.openGateway(made);
       this.dns = this.openDns();
       this.dhcp = this.openDhcp(made);
+      this.forwards = forwardTable(this);
+      this.names = nameTable(this);
       for (const forward of settings.forwards) this.gateway.addForward(forward);
     } catch (error) {
       this.close();
@@ -93,6 +98,22 @@ export class GatewayHost implements GatewayView, StackUser {
   describe(): string {
     const { net4, net6 } = this.settings.network;
     return [net4, net6].flatMap((net) => (net ? [`${formatAddress(net.gateway)}/${net.bits}`] : [])).join(' ');
+  }
+
+  status(): object {
+    return gatewayStatusOf(this);
+  }
+
+  flows(guest: string | undefined): object[] {
+    return flowsOf(this, guest === undefined ? undefined : addressOf('guest', guest));
+  }
+
+  leases(): object[] {
+    return leasesOf(this);
+  }
+
+  metrics(): Metric[] {
+    return gatewayMetrics(this);
   }
 
   nowS(): number {
