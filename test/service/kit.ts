@@ -111,7 +111,6 @@ export class Gate {
     const { output } = this.stack.interfaces.get(ETH)!;
     for (let turn = 0; turn < 4; turn++) {
       this.stack.dispatch(nowUs);
-      this.service.serve();
       this.stack.poll(nowUs);
       for (let isLeft = true; isLeft; ) {
         this.burst.count = 0;
@@ -287,7 +286,6 @@ export class Net {
       this.join(`guest${n}`, guest, center, n + 1);
     }
     this.service = this.newService();
-    this.world.afterStep(() => this.service.serve());
   }
 
   private join(name: string, { stack, port }: Host, center: SimNode, number: number): void {
