@@ -71,6 +71,8 @@ export interface FlowTableOptions {
   readonly remotesMax: number;
   /** Of one mapping. */
   readonly remotesOfOneMax: number;
+  /** Of one that is fixed. */
+  readonly clientsMax?: number;
   /** 4 words that guests do not know. */
   readonly key: Int32Array;
 }
@@ -313,11 +315,12 @@ export class FlowTable {
   /** A new remote of `m`; its oldest one may have to go. */
   addRemote(m: number, name: Address, namePort: number, host: Address, port: number, nowUs: number): number {
     const { mapping, remote } = this;
-    const { remotesOfOneMax, remotesMax } = this.options;
+    const { remotesOfOneMax, remotesMax, clientsMax = remotesOfOneMax } = this.options;
+    const most = this.has(m, MappingFlag.Fixed) ? clientsMax : remotesOfOneMax;
     const count = mapping[m * ROW + Count]!;
     // A mapping's first remote is not counted, so that there is one for everybody.
     const isPoolEmpty = this.remotes - this.withRemotes >= remotesMax;
-    if (count >= remotesOfOneMax || (count > 0 && isPoolEmpty)) this.removeRemote(this.oldestOf(m));
+    if (count >= most || (count > 0 && isPoolEmpty)) this.removeRemote(this.oldestOf(m));
     const r = this.remotesFree > 0 ? this.freeRemotes[--this.remotesFree]! : this.remoteTop++;
     const row = r * ROW;
     remote.fill(0, row, row + ROW);

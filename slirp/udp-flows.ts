@@ -53,6 +53,8 @@ export interface UdpOptions {
   /** Remotes of all mappings, beyond one for each. */
   readonly remotesMax: number;
   readonly remotesOfOneMax: number;
+  /** Remotes of a forward. */
+  readonly clientsMax: number;
   /** True of the host's own addresses as others see them: where hairpins go. */
   readonly isHost: (address: Address) => boolean;
 }
@@ -65,6 +67,7 @@ export const UDP: UdpOptions = {
   mappingsMax: 8192,
   remotesMax: 32_768,
   remotesOfOneMax: 256,
+  clientsMax: 4096,
   isHost: () => false,
 };
 
@@ -105,9 +108,9 @@ export class UdpFlows {
   constructor(parts: FlowParts, options: Partial<UdpOptions> = {}) {
     this.parts = parts;
     this.options = { ...UDP, ...options };
-    const { mappingsMax, remotesMax, remotesOfOneMax } = this.options;
+    const { mappingsMax, remotesMax, remotesOfOneMax, clientsMax } = this.options;
     const key = flowKey(parts.stack.shared.secret, KEY);
-    this.table = new FlowTable({ mappingsMax, remotesMax, remotesOfOneMax, key });
+    this.table = new FlowTable({ mappingsMax, remotesMax, remotesOfOneMax, clientsMax, key });
     this.timers = new TimerWheel({ timersMax: mappingsMax });
     this.errors = new FlowErrors(parts);
     this.receiver = new FlowReceiver(parts, {
