@@ -56,14 +56,35 @@ import { Streams } from './socket/streams.ts';
 import type { StackPort } from './stack-port.ts';
 import { Tcp } from './tcp/tcp.ts';
 
-export { type Address, format as formatAddress, parse as parseAddress } from './address.ts';
+export {
+  ADDRESS_WORDS,
+  type Address,
+  ANY as ANY_ADDRESS,
+  ANY4 as ANY_ADDRESS4,
+  assign as assignAddress,
+  equal as equalAddresses,
+  format as formatAddress,
+  hash as hashAddress,
+  ip4Of,
+  isAny as isAnyAddress,
+  isBroadcast,
+  isIp4,
+  isLinkLocal,
+  isLoopback,
+  isMulticast,
+  of4 as addressOf4,
+  parse as parseAddress,
+  samePrefix,
+} from './address.ts';
 export { AddressOrigin, AddressState } from './autoconf/addresses.ts';
+export { ADVERTISEMENT, type AdvertisedPrefix, type Advertisement } from './autoconf/advertisement.ts';
+export { AUTOCONF, type AutoconfOptions } from './autoconf/autoconf.ts';
 export { type Config, parseConfig } from './config/config.ts';
 export { interfaceOptionsOf } from './config/interface-options.ts';
 export { Errno, errnoName } from './errno.ts';
 export { ANY_IFACE, LOOPBACK_IFACE } from './ip.ts';
 export { LIMITS, type Limits } from './limits.ts';
-export type { NetworkInterface } from './link/interfaces.ts';
+export type { InterfaceOptions, NetworkInterface } from './link/interfaces.ts';
 export { GuestError } from './net/guest-error.ts';
 export { RouteOrigin } from './net/routes.ts';
 export type { StackUser } from './shared.ts';

@@ -251,9 +251,10 @@ export class DatagramQueues {
   }
 }
 
-/** Copies `count` bytes between buffers; short ones without a view being made. */
+/** Copies `count` bytes between buffers, or within one; short ones without a view being made. */
 export function copyBytes(to: Uint8Array, at: number, bytes: Uint8Array, from: number, count: number): void {
-  if (count <= COPY_LOOP_BYTES) for (let i = 0; i < count; i++) to[at + i] = bytes[from + i]!;
+  if (to === bytes) to.copyWithin(at, from, from + count);
+  else if (count <= COPY_LOOP_BYTES) for (let i = 0; i < count; i++) to[at + i] = bytes[from + i]!;
   else to.set(from === 0 && count === bytes.length ? bytes : bytes.subarray(from, from + count), at);
 }
 
