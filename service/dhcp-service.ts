@@ -1,7 +1,7 @@
 // DHCP on one interface of a stack: both servers, one lease table, and addresses for programs that the engine starts.
 
 import { NEVER } from '../core/time.ts';
-import { type Address, formatAddress, parseAddress, type Stack } from '../stack/stack.ts';
+import { type Address, formatAddress, parseAddress, type Stack, type StackUser } from '../stack/stack.ts';
 import { DhcpCounters } from './dhcp-counters.ts';
 import type { DhcpSettings } from './dhcp-settings.ts';
 import { Dhcp4Server } from './dhcp4-server.ts';
@@ -35,11 +35,8 @@ export interface Allotment {
   readonly name: string;
 }
 
-/**
- * Serves an interface that has its addresses already. A user of the stack: `stack.addUser(service)`; `close` first if the
- * stack goes on without it.
- */
-export class DhcpService {
+/** Serves an interface that has its addresses already, as long as the stack is driven, until `close`. */
+export class DhcpService implements StackUser {
   readonly leases: Leases;
   readonly counters = new DhcpCounters();
   private readonly options: DhcpServiceOptions;
@@ -55,7 +52,13 @@ export class DhcpService {
     const { settings, nowS } = options;
     const parts = { stack, iface, leases: this.leases, settings, nowS, counters: this.counters };
     this.server4 = settings.ip4 && new Dhcp4Server(parts, settings.ip4);
-    this.server6 = settings.ip6 && new Dhcp6Server(parts, settings.ip6);
+    try {
+      this.server6 = settings.ip6 && new Dhcp6Server(parts, settings.ip6);
+    } catch (error) {
+      this.server4?.close();
+      throw error;
+    }
+    stack.addUser(this);
   }
 
   /** What router advertisements must say so that guests ask here: the M and O flags, RFC 4861 §4.2. */
@@ -92,13 +95,7 @@ export class DhcpService {
     for (const isIp6 of [false, true]) this.leases.giveBack(programOf(mac, '', isIp6), isIp6, nowS);
   }
 
-  /** Takes what waits in the sockets. */
-  serve(): void {
-    this.server4?.changed();
-    this.server6?.changed();
-  }
-
-  /** Part of a `StackUser`: there is nothing to send by itself. */
+  /** Nothing is sent by itself. */
   turn(): void {}
 
   /** When `expire` has something to do, in the stack's own clock. */
@@ -115,6 +112,7 @@ export class DhcpService {
 
   /** Closes the sockets. The leases stay readable, to be saved. */
   close(): void {
+    this.stack.removeUser(this);
     this.server4?.close();
     this.server6?.close();
   }

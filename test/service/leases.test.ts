@@ -290,6 +290,20 @@ describe('a program of the engine', () => {
   });
 });
 
+test('a client in a program keeps its address while the gateway is restarted and the program has not come back', () => {
+  const leases = table();
+  const { address } = leases.hold(guest(1, 'web'), false, T)!;
+  const inside = guest(1, '', 'ff0102');
+  expect(leases.standing(inside, address, T)).toBe('mine');
+  const loaded = table();
+  loaded.load(leases.save(T + 5), T + 5);
+  expect(loaded.standing(inside, address, T + 5)).toBe('mine');
+  expect(loaded.bind(inside, address, T + 5)?.client).toBe(guest(1).id);
+  expect(loaded.hold(guest(1, 'web'), false, T + 6)?.address).toEqual(address);
+  loaded.giveBack(guest(1), false, T + 7);
+  expect(loaded.standing(inside, address, T + 8)).toBe('free');
+});
+
 describe('a file', () => {
   test('keeps leases, names, expired ones and the quarantine over a restart, not offers', () => {
     const names = new Published();
