@@ -40,7 +40,10 @@ export class HostError {
 /** Granted by host-sockets.io.ts, or node-sockets.io.ts where there are no system calls; by a simulated host in tests. */
 export interface HostSockets {
   claim(h: number, user: HostUser): void;
-  /** What `h` wants to hear of: bits `In` and `Out` of `HostReady`. Errors are always told. */
+  /**
+   * What `h` wants to hear of: bits `In` and `Out` of `HostReady`. Errors and hang-ups are always told; who wants nothing
+   * hears of them once (of epoll: EPOLLET), as they stay, and he may have to wait before he can do something about them.
+   */
   want(h: number, events: number): void;
   /** Tells the users what is ready now. */
   dispatch(): void;

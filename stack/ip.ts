@@ -78,6 +78,12 @@ export interface Transport {
   fail(error: IcmpError): void;
 }
 
+/** The echo sockets of a stack: ICMP gives them replies, and errors that quote a request. */
+export interface EchoSockets extends Transport {
+  /** A request for an address that is none of this host's, which came in by an interface that accepts any. NotForUs if nobody takes it. */
+  intercepted(packet: Packet): Drop;
+}
+
 /** Who hears of every packet of its protocol beside the transport: raw sockets. `hear` is true if somebody took a copy. */
 export interface RawListener {
   hear(packet: Packet): boolean;

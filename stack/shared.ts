@@ -50,6 +50,16 @@ export class Shared {
   }
 }
 
+/** Who lives in a stack without being a part of it: a gateway, a server. Times are those of the stack's clock, `shared.nowUs`. */
+export interface StackUser {
+  /** The stack is polled: what it leads to is sent in the same turn. */
+  turn(): void;
+  /** When `expire` has something to do, `NEVER` if nothing. */
+  deadlineUs(): number;
+  /** Does what is due. Called early it does nothing. */
+  expire(): void;
+}
+
 /** A part that has time and state of its own. The stack asks all of its parts, in a fixed order. */
 export interface Part {
   /** When `expire` has something to do, `NEVER` if nothing. In the stack's own time. */

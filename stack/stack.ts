@@ -12,7 +12,8 @@
 // Five verbs drive it. `receive` takes a frame and answers at once what is answered at once (ACK, RST, echo, advertisement)
 // into the `Output` of an interface. `poll` lets connections send what they may and takes in what this host sent to itself.
 // `expire` does what is due, `deadlineUs` says when that is. `dispatch` tells the programs. A `StackPort` makes a port of an
-// interface and calls all five; who calls sockets in between calls `nudge` of the port.
+// interface and calls all five; who calls sockets in between calls `nudge` of the port. A gateway or server that lives in the
+// stack is a `StackUser`, with a turn in `poll` and deadlines of its own; it claims the sockets that it has.
 //
 // Time. The stack's own clock, `shared.nowUs`, is the host's plus an offset that `load` sets, so that it goes on where
 // `save` left it: no deadline is rewritten and TCP's timestamps do not jump when a stack moves to another host.
@@ -37,6 +38,7 @@ import { LIMITS, type Limits } from './limits.ts';
 import { type InterfaceOptions, Interfaces, type NetworkInterface } from './link/interfaces.ts';
 import { Loopback } from './link/loopback.ts';
 import { Forwarder } from './net/forward.ts';
+import { GuestErrors } from './net/guest-error.ts';
 import { IcmpProtocol } from './net/icmp.ts';
 import { Icmp6Protocol } from './net/icmp6.ts';
 import { IpOutput } from './net/ip-output.ts';
@@ -48,29 +50,55 @@ import { Protocols } from './net/protocols.ts';
 import { Reassembly } from './net/reassembly.ts';
 import { Redirects } from './net/redirects.ts';
 import { Routes } from './net/routes.ts';
-import { type Part, Shared } from './shared.ts';
+import { type Part, Shared, type StackUser } from './shared.ts';
 import { Sockets } from './socket/sockets.ts';
 import { Streams } from './socket/streams.ts';
 import type { StackPort } from './stack-port.ts';
 import { Tcp } from './tcp/tcp.ts';
 
-export { type Address, format as formatAddress, parse as parseAddress } from './address.ts';
+export {
+  ADDRESS_WORDS,
+  type Address,
+  ANY as ANY_ADDRESS,
+  ANY4 as ANY_ADDRESS4,
+  assign as assignAddress,
+  equal as equalAddresses,
+  format as formatAddress,
+  hash as hashAddress,
+  ip4Of,
+  isAny as isAnyAddress,
+  isBroadcast,
+  isIp4,
+  isLinkLocal,
+  isLoopback,
+  isMulticast,
+  of4 as addressOf4,
+  parse as parseAddress,
+  samePrefix,
+} from './address.ts';
 export { AddressOrigin, AddressState } from './autoconf/addresses.ts';
+export { ADVERTISEMENT, type AdvertisedPrefix, type Advertisement } from './autoconf/advertisement.ts';
+export { AUTOCONF, type AutoconfOptions } from './autoconf/autoconf.ts';
 export { type Config, parseConfig } from './config/config.ts';
 export { interfaceOptionsOf } from './config/interface-options.ts';
 export { Errno, errnoName } from './errno.ts';
 export { ANY_IFACE, LOOPBACK_IFACE } from './ip.ts';
 export { LIMITS, type Limits } from './limits.ts';
-export type { NetworkInterface } from './link/interfaces.ts';
+export type { InterfaceOptions, NetworkInterface } from './link/interfaces.ts';
+export { GuestError } from './net/guest-error.ts';
 export { RouteOrigin } from './net/routes.ts';
+export type { StackUser } from './shared.ts';
+export type { GatewaySockets } from './socket/gateway-sockets.ts';
 export {
   Datagram,
+  DatagramFlag,
   Family,
   MessageFlag,
   SocketName,
   SocketOption,
   SocketProtocol,
   SocketType,
+  type SocketUser,
 } from './socket/sockets.ts';
 export {
   Listener,
@@ -82,7 +110,7 @@ export {
   UdpSocket,
 } from './socket/streams.ts';
 export { type StackHost, StackPort } from './stack-port.ts';
-export { Ready, State as TcpState, TcpOption } from './tcp/tcp.ts';
+export { RESET, Ready, SILENT, State as TcpState, TcpOption } from './tcp/tcp.ts';
 
 const HEADER_BYTES = ethernet.HEADER_BYTES;
 
@@ -119,6 +147,7 @@ export class Stack {
   private readonly icmp6: Icmp6Protocol;
   private readonly reassembly: Reassembly;
   private readonly forwarder: Forwarder;
+  private readonly guestErrors: GuestErrors;
   private readonly ip4: Ip4Input;
   private readonly ip6: Ip6Input;
   private readonly loopback: Loopback;
@@ -127,6 +156,9 @@ export class Stack {
   private isUnfinished = false;
   private isClosed = false;
   private readonly wakers: (() => void)[] = [];
+  private readonly users: StackUser[] = [];
+  private readonly readers: (() => void)[] = [];
+  private toldGeneration = -1; // of the addresses, when readers were told last
 
   constructor({ slab, secret, nowUs, limits }: StackOptions) {
     this.limits = { ...LIMITS, ...limits };
@@ -161,6 +193,7 @@ export class Stack {
         else this.icmp.sendError(iface, ip, ipBytes, false, icmp.Type.Unreachable, code, 0);
       },
     });
+    this.guestErrors = new GuestErrors(shared, this.addresses, this.paths, this.output, this.tcp);
     this.sockets = new Sockets(shared, this.limits, {
       tcp: this.tcp,
       paths: this.paths,
@@ -168,6 +201,7 @@ export class Stack {
       hosts: this.addresses,
       links: this.interfaces,
       groups: this.autoconf.multicast,
+      errors: this.guestErrors,
     });
     this.streams = new Streams({
       sockets: this.sockets,
@@ -254,6 +288,7 @@ export class Stack {
   /** Sends what may be sent; true if there is more than the outputs take now. */
   poll(nowUs: number): boolean {
     this.tick(nowUs);
+    for (const user of this.users) user.turn();
     let isUnfinished = this.tcp.poll();
     // What this host sent to itself may make it send again; a bound keeps two talkers here from starving the others.
     for (let rounds = 0; this.loopback.hasPending && rounds < LOOPBACK_ROUNDS_MAX; rounds++) {
@@ -274,6 +309,7 @@ export class Stack {
   deadlineUs(): number {
     let deadlineUs = NEVER;
     for (const part of this.parts) deadlineUs = Math.min(deadlineUs, part.deadlineUs());
+    for (const user of this.users) deadlineUs = Math.min(deadlineUs, user.deadlineUs());
     return deadlineUs - this.offsetUs;
   }
 
@@ -281,6 +317,7 @@ export class Stack {
   expire(nowUs: number): void {
     this.tick(nowUs);
     for (const part of this.parts) if (part.deadlineUs() <= this.shared.nowUs) part.expire();
+    for (const user of this.users) if (user.deadlineUs() <= this.shared.nowUs) user.expire();
   }
 
   /** Tells programs and clients what happened since. */
@@ -288,11 +325,39 @@ export class Stack {
     this.tick(nowUs);
     this.configuration.react();
     this.streams.dispatch();
+    this.tellReaders();
+  }
+
+  /** `user` gets its turn at the start of each `poll`, and its deadlines are the stack's. It is not in a snapshot. */
+  addUser(user: StackUser): void {
+    this.users.push(user);
+  }
+
+  removeUser(user: StackUser): void {
+    const i = this.users.indexOf(user);
+    if (i >= 0) this.users.splice(i, 1);
   }
 
   /** `act` is called when programs left work for the stack: for who drives ports without a host, as the simulator. */
   onWake(act: () => void): void {
     this.wakers.push(act);
+  }
+
+  /**
+   * `act` is called from `dispatch`, first from the next, when addresses changed and as long as the configuration has news that
+   * nobody took.
+   */
+  onNews(act: () => void): void {
+    this.readers.push(act);
+    this.toldGeneration = -1;
+  }
+
+  private tellReaders(): void {
+    if (this.readers.length === 0) return;
+    const { generation } = this.addresses;
+    if (generation === this.toldGeneration && !this.configuration.hasNews) return;
+    this.toldGeneration = generation;
+    for (const act of this.readers) act();
   }
 
   /** Everything that the stack is, to be given to `load`. Streams are not in it: their owners adopt the sockets anew. */
@@ -347,6 +412,7 @@ export class Stack {
       output,
       icmp,
       icmp6,
+      this.guestErrors,
       ip4,
       loopback,
       autoconf,
@@ -356,7 +422,8 @@ export class Stack {
     ];
   }
 
-  private wake(): void {
+  /** Programs or users called the stack outside of its turns: its ports ask for one soon, never from within. */
+  wake(): void {
     for (const port of this.ports) port.nudge();
     for (const act of this.wakers) act();
   }

@@ -8,32 +8,40 @@ import { Random } from '../random.ts';
 import { Purpose, type Shared } from '../shared.ts';
 
 // Ours.
-const ALL_PER_S = 1000;
-const ALL_BURST = 50;
-const ONE_PER_S = 10;
-const ONE_BURST = 10;
+const RATES: ErrorRates = { allPerS: 1000, allBurst: 50, onePerS: 10, oneBurst: 10 };
 const BUCKETS = 256; // a power of two
+
+/** Messages a second, and at once: all together, and to one target. */
+export interface ErrorRates {
+  readonly allPerS: number;
+  readonly allBurst: number;
+  readonly onePerS: number;
+  readonly oneBurst: number;
+}
 
 /** Token buckets. Tokens are whole µs of credit, so that nothing is rounded. */
 export class ErrorLimit {
   private readonly shared: Shared;
   private readonly key: number;
   private readonly name: string;
+  private readonly rates: ErrorRates;
   private readonly full = new Float64Array(BUCKETS + 1); // when the bucket was, or will be, empty of debt
 
   /** @param name of its section in a snapshot. */
-  constructor(shared: Shared, name: string) {
+  constructor(shared: Shared, name: string, rates: ErrorRates = RATES) {
     this.shared = shared;
     this.name = name;
+    this.rates = rates;
     this.key = new Random(shared.secret, Purpose.Hash).key[0]!;
   }
 
   /** True if one more may go to `target` now, which is then counted. */
   allows(target: Address): boolean {
     const b = Math.imul(hash(target) ^ this.key, 0x9e3779b1) >>> 24;
-    if (!this.has(b, ONE_PER_S, ONE_BURST) || !this.has(BUCKETS, ALL_PER_S, ALL_BURST)) return false;
-    this.take(b, ONE_PER_S);
-    this.take(BUCKETS, ALL_PER_S);
+    const { allPerS, allBurst, onePerS, oneBurst } = this.rates;
+    if (!this.has(b, onePerS, oneBurst) || !this.has(BUCKETS, allPerS, allBurst)) return false;
+    this.take(b, onePerS);
+    this.take(BUCKETS, allPerS);
     return true;
   }
 

@@ -8,7 +8,7 @@ import * as icmp from '../../wire/icmp.ts';
 import * as ipv4 from '../../wire/ipv4.ts';
 import { ADDRESS_WORDS, type Address, ANY4, assign, isAny, isLoopback, isMulticast, read4 } from '../address.ts';
 import type { Addresses } from '../autoconf/addresses.ts';
-import { ANY_IFACE, HOP_LIMIT_DEFAULT, type Transport } from '../ip.ts';
+import { ANY_IFACE, type EchoSockets, HOP_LIMIT_DEFAULT, type Transport } from '../ip.ts';
 import type { Interfaces } from '../link/interfaces.ts';
 import type { IcmpError, Packet } from '../packet.ts';
 import type { Shared } from '../shared.ts';
@@ -22,9 +22,9 @@ import type { Protocols } from './protocols.ts';
 const { Icmp, Tcp } = ipv4.Protocol;
 
 /** RFC 1812 §4.3.2.3: as much of the packet as fits into this many bytes, headers included. */
-const ERROR_BYTES_MAX = 576;
+export const ERROR_BYTES_MAX = 576;
 /** RFC 1812 §4.3.2.5: routing control and errors go out as internetwork control. */
-const ERROR_TOS = 0xc0;
+export const ERROR_TOS = 0xc0;
 const QUOTED_MIN = 8;
 const TIMESTAMP_BYTES = 20;
 /** Messages that are no errors, about which errors may be sent. RFC 1122 §3.2.2 */
@@ -40,7 +40,7 @@ export class IcmpProtocol implements Transport {
   private readonly protocols: Protocols;
   private readonly echo: EchoReplies;
   private readonly limit: ErrorLimit;
-  private pings: Transport | undefined;
+  private pings: EchoSockets | undefined;
   private readonly source: Address = new Int32Array(ADDRESS_WORDS);
   private readonly target: Address = new Int32Array(ADDRESS_WORDS);
 
@@ -72,9 +72,11 @@ export class IcmpProtocol implements Transport {
     switch (icmp.type(view, at)) {
       case icmp.Type.EchoRequest:
         if (this.isToMany(packet)) return Drop.None;
+        if (this.isForeign(packet)) return this.pings?.intercepted(packet) ?? Drop.NotForUs;
         return this.echo.answer(packet, Icmp, icmp.Type.EchoReply);
       case icmp.Type.Timestamp:
         if (bytes < TIMESTAMP_BYTES) return Drop.IcmpTruncated;
+        if (!this.isToMany(packet) && this.isForeign(packet)) return Drop.NotForUs;
         return this.isToMany(packet) ? Drop.None : this.echo.stamp(packet, icmp.Type.TimestampReply);
       case icmp.Type.EchoReply:
         this.pings?.receive(packet); // whoever waits for it or not, it is never answered
@@ -95,8 +97,8 @@ export class IcmpProtocol implements Transport {
     this.pings?.fail(error);
   }
 
-  /** Who takes echo replies, and hears of errors about echo requests. */
-  setEcho(pings: Transport): void {
+  /** Who takes echo replies and intercepted requests, and hears of errors about echo requests. */
+  setEcho(pings: EchoSockets): void {
     this.pings = pings;
   }
 
@@ -119,8 +121,7 @@ export class IcmpProtocol implements Transport {
     read4(view, ip + 16, target);
     if (isGroupFrame || !this.mayAnswer(iface, ip, ipBytes)) return Drop.None;
     if (!this.limit.allows(source)) return Drop.RateLimited;
-    const isOwn = this.addresses.isTarget(target, iface) || (this.interfaces.get(iface)?.acceptsAny ?? false);
-    const path = this.paths.find(isOwn ? target : ANY4, source, ANY_IFACE);
+    const path = this.paths.find(this.isSpeaker(iface, type, code) ? target : ANY4, source, ANY_IFACE);
     if (path < 0) return Drop.NoRoute;
     const most = Math.min(ERROR_BYTES_MAX, this.paths.mtuOf(path)) - ipv4.HEADER_BYTES - icmp.HEADER_BYTES;
     const quoted = Math.min(ipBytes, most);
@@ -184,6 +185,7 @@ export class IcmpProtocol implements Transport {
     error.code = code;
     error.errno = errnoOf4(type, code);
     error.isHard = isHard4(type, code);
+    error.isLocal = false;
     error.mtuBytes = 0;
     if (type === icmp.Type.Unreachable && code === icmp.Unreachable.FragmentationNeeded) {
       // RFC 1191 §5: old routers say nothing; the plateau below the packet's length is as good a guess as any.
@@ -216,8 +218,27 @@ export class IcmpProtocol implements Transport {
     return isMulticast(target) || this.addresses.isBroadcast(target, iface);
   }
 
+  /** A gateway takes what is for others, too; in their name it answers nothing. */
+  private isForeign({ target, iface }: Packet): boolean {
+    return this.acceptsAny(iface) && !this.addresses.isTarget(target, iface);
+  }
+
+  /**
+   * True if an error comes from where the packet was sent to. In the name of an address that it only accepts packets for, a
+   * gateway says that there is no such port or protocol, for nobody else would; everything else is in its own name.
+   */
+  private isSpeaker(iface: number, type: number, code: number): boolean {
+    if (this.addresses.isTarget(this.target, iface)) return true;
+    const isOfHost = code === icmp.Unreachable.Port || code === icmp.Unreachable.Protocol;
+    return type === icmp.Type.Unreachable && isOfHost && this.acceptsAny(iface);
+  }
+
   private isFromHere(source: Address, iface: number): boolean {
-    return this.addresses.isOurs(source, ANY_IFACE) || (this.interfaces.get(iface)?.acceptsAny ?? false);
+    return this.addresses.isOurs(source, ANY_IFACE) || this.acceptsAny(iface);
+  }
+
+  private acceptsAny(iface: number): boolean {
+    return this.interfaces.get(iface)?.acceptsAny ?? false;
   }
 
   /** Bytes of the quoted packet's header if that and 8 more bytes are there, else 0. */

@@ -10,7 +10,7 @@ import { Protocol } from '../../wire/ipv4.ts';
 import * as ipv6 from '../../wire/ipv6.ts';
 import { ADDRESS_WORDS, type Address, ANY, assign, isAny, isLinkLocal, isMulticast, read6 } from '../address.ts';
 import type { Addresses } from '../autoconf/addresses.ts';
-import { ANY_IFACE, HOP_LIMIT_OF_LINK, type Transport } from '../ip.ts';
+import { ANY_IFACE, type EchoSockets, HOP_LIMIT_OF_LINK, type Transport } from '../ip.ts';
 import { type Interfaces, IP6_MTU_MIN } from '../link/interfaces.ts';
 import type { IcmpError, Packet } from '../packet.ts';
 import type { Shared } from '../shared.ts';
@@ -23,6 +23,7 @@ import type { Protocols } from './protocols.ts';
 
 const { Icmp6, Tcp } = Protocol;
 const QUOTED_MIN = 8;
+const NO_PORT = 4; // code of "unreachable"
 const INFORMATION = 128; // types from here on are no errors
 
 /** Takes one kind of message: neighbour discovery or multicast listening. The checksum is right. */
@@ -40,7 +41,7 @@ export class Icmp6Protocol implements Transport {
   private readonly protocols: Protocols;
   private readonly echo: EchoReplies;
   private readonly limit: ErrorLimit;
-  private pings: Transport | undefined;
+  private pings: EchoSockets | undefined;
   private readonly source: Address = new Int32Array(ADDRESS_WORDS);
   private readonly target: Address = new Int32Array(ADDRESS_WORDS);
   private ndp: Icmp6Listener | undefined;
@@ -86,6 +87,8 @@ export class Icmp6Protocol implements Transport {
     const type = icmp6.type(view, at);
     switch (type) {
       case icmp6.Type.EchoRequest:
+        // A gateway takes what is for others, too; in their name it answers nothing.
+        if (this.isForeign(packet)) return this.pings?.intercepted(packet) ?? Drop.NotForUs;
         return this.echo.answer(packet, Icmp6, icmp6.Type.EchoReply);
       case icmp6.Type.EchoReply:
         this.pings?.receive(packet); // whoever waits for it or not, it is never answered
@@ -112,8 +115,8 @@ export class Icmp6Protocol implements Transport {
     this.pings?.fail(error);
   }
 
-  /** Who takes echo replies, and hears of errors about echo requests. */
-  setEcho(pings: Transport): void {
+  /** Who takes echo replies and intercepted requests, and hears of errors about echo requests. */
+  setEcho(pings: EchoSockets): void {
     this.pings = pings;
   }
 
@@ -138,8 +141,8 @@ export class Icmp6Protocol implements Transport {
     if ((isGroupFrame || isMulticast(target)) && !isForGroups) return Drop.None;
     if (!this.mayAnswer(ip, ipBytes)) return Drop.None;
     if (!this.limit.allows(source)) return Drop.RateLimited;
-    const isOwn = !isMulticast(target) && (this.addresses.isTarget(target, iface) || this.acceptsAny(iface));
-    const path = this.paths.find(isOwn ? target : ANY, source, isLinkLocal(source) ? iface : ANY_IFACE);
+    const from = this.isSpeaker(iface, type, code) ? target : ANY;
+    const path = this.paths.find(from, source, isLinkLocal(source) ? iface : ANY_IFACE);
     if (path < 0) return Drop.NoRoute;
     const quoted = Math.min(ipBytes, IP6_MTU_MIN - ipv6.HEADER_BYTES - icmp6.HEADER_BYTES);
     const bytes = icmp6.HEADER_BYTES + quoted;
@@ -163,6 +166,20 @@ export class Icmp6Protocol implements Transport {
 
   close(): void {
     this.echo.close();
+  }
+
+  /**
+   * True if an error comes from where the packet was sent to. In the name of an address that it only accepts packets for, a
+   * gateway says that there is no such port, for nobody else would; everything else is in its own name.
+   */
+  private isSpeaker(iface: number, type: number, code: number): boolean {
+    if (isMulticast(this.target)) return false;
+    if (this.addresses.isTarget(this.target, iface)) return true;
+    return type === icmp6.Type.Unreachable && code === NO_PORT && this.acceptsAny(iface);
+  }
+
+  private isForeign({ target, iface }: Packet): boolean {
+    return this.acceptsAny(iface) && !isMulticast(target) && !this.addresses.isTarget(target, iface);
   }
 
   private acceptsAny(iface: number): boolean {
@@ -208,6 +225,7 @@ export class Icmp6Protocol implements Transport {
     error.code = code;
     error.errno = errnoOf6(type, code);
     error.isHard = isHard6(type, code);
+    error.isLocal = false;
     error.mtuBytes = 0;
     if (type === icmp6.Type.PacketTooBig) {
       error.mtuBytes = icmp6.mtu(view, packet.at);

@@ -110,6 +110,11 @@ export class Ip4Input {
     const options = ipv4.headerBytes(view, ip) > ipv4.HEADER_BYTES ? this.checkOptions(packet) : Drop.None;
     if (options !== Drop.None) return options;
     if (!iface.isLoopback && !this.isForUs(iface, packet)) return this.passOn(iface, packet, offload);
+    // RFC 1812 §5.3.1: who takes a packet that is for another is a router to its sender.
+    if (iface.acceptsAny && ipv4.ttl(view, ip) <= 1 && this.isForeign(iface, packet)) {
+      this.complain(packet, icmp.Type.TimeExceeded, 0, 0);
+      return Drop.HopLimit;
+    }
     return ipv4.isFragment(view, ip) ? this.gather(packet) : this.deliver(packet);
   }
 
@@ -132,6 +137,13 @@ export class Ip4Input {
     if (isMulticast(target)) return this.isMember(iface.number, target, source);
     if (iface.acceptsAny || addresses.isTarget(target, iface.number)) return true;
     return addresses.isBroadcast(target, iface.number);
+  }
+
+  private isForeign(iface: NetworkInterface, { target }: Packet): boolean {
+    const { addresses } = this.parts;
+    return (
+      !isMulticast(target) && !addresses.isTarget(target, iface.number) && !addresses.isBroadcast(target, iface.number)
+    );
   }
 
   /** RFC 1112 §7.2: everybody is in 224.0.0.1. */

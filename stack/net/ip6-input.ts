@@ -7,7 +7,7 @@ import * as ethernet from '../../wire/ethernet.ts';
 import * as icmp6 from '../../wire/icmp6.ts';
 import { Protocol } from '../../wire/ipv4.ts';
 import * as ipv6 from '../../wire/ipv6.ts';
-import { type Address, isAny, isIp4, isLoopback, isMulticast, read6 } from '../address.ts';
+import { type Address, isAny, isIp4, isLinkLocal, isLoopback, isMulticast, read6 } from '../address.ts';
 import { ANY_IFACE } from '../ip.ts';
 import { type NetworkInterface, PACKET_BYTES_MAX } from '../link/interfaces.ts';
 import { type Membership, NO_MEMBERSHIP } from '../link/next-hops.ts';
@@ -66,7 +66,13 @@ export class Ip6Input {
     packet.hopLimit = ipv6.hopLimit(view, ip);
     packet.trafficClass = ipv6.trafficClass(view, ip);
     this.walk.start(view, ip);
-    if (iface.isLoopback || this.isForUs(iface, packet)) return this.read(packet);
+    if (iface.isLoopback || this.isForUs(iface, packet)) {
+      // RFC 8200 §3: who takes a packet that is for another is a router to its sender.
+      const isSpent = iface.acceptsAny && packet.hopLimit <= 1 && !isMulticast(packet.target);
+      if (!isSpent || this.parts.addresses.isTarget(packet.target, iface.number)) return this.read(packet);
+      this.complain(packet, icmp6.Type.TimeExceeded, 0, 0, false);
+      return Drop.HopLimit;
+    }
     if (!iface.forwards6 || packet.isGroupFrame || isMulticast(packet.target)) return Drop.NotForUs;
     const drop = this.walk.hopByHop(view, ip, packet.ipBytes);
     if (drop !== Drop.None) return this.refuse(packet, drop);
@@ -90,7 +96,8 @@ export class Ip6Input {
         (iface.forwards6 && isAllRouters(target)) ||
         this.groups.isMember(iface.number, target, source)
       );
-    return iface.acceptsAny || this.parts.addresses.isTarget(target, iface.number);
+    // RFC 4291 §2.5.6: no router takes a packet for another's link-local address.
+    return (iface.acceptsAny && !isLinkLocal(target)) || this.parts.addresses.isTarget(target, iface.number);
   }
 
   /** Walks on from where the walk is, to the upper layer. */

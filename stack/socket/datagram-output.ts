@@ -135,12 +135,13 @@ export class DatagramOutput {
 
   /**
    * Writes the checksum at `offset` (-1: it has none, or has it already), and sends. The checksum field holds 0. 0 or -errno:
-   * -EMSGSIZE, -ENETUNREACH, -EHOSTUNREACH, -EAGAIN.
+   * -EMSGSIZE, -ENETUNREACH, -EHOSTUNREACH, -EAGAIN. `hopsWanted` and `classWanted` 0 … 255, or -1: as the endpoint has it.
    */
-  finish(offset: number): number {
+  finish(offset: number, hopsWanted = -1, classWanted = -1): number {
     const { shared } = this.endpoints;
-    const hops = this.hops();
-    const trafficClass = this.endpoints.get(this.e, isIp4(this.target) ? Field.Class4 : Field.Class6);
+    const hops = hopsWanted < 0 ? this.hops() : hopsWanted;
+    const ofEndpoint = this.endpoints.get(this.e, isIp4(this.target) ? Field.Class4 : Field.Class6);
+    const trafficClass = classWanted < 0 ? ofEndpoint : classWanted;
     if (!this.isDirect) {
       if (offset >= 0) shared.view.setUint16(this.at + offset, this.wholeSum());
       const { path, protocol, at, bytes } = this;

@@ -31,6 +31,7 @@ export const DatagramFlag = {
   Error: 2, // from the error queue
   Outgoing: 4, // a frame that this host sent, on a packet socket
   Group: 8, // it was sent to a group or broadcast address
+  DontFragment: 16, // of what was intercepted: routers may not cut it; always so of IPv6
 } as const;
 
 /** What is known of a datagram. One scratch record for the sender's side, one for the receiver's; overwritten by the next. */
@@ -250,9 +251,10 @@ export class DatagramQueues {
   }
 }
 
-/** Copies `count` bytes between buffers; short ones without a view being made. */
+/** Copies `count` bytes between buffers, or within one; short ones without a view being made. */
 export function copyBytes(to: Uint8Array, at: number, bytes: Uint8Array, from: number, count: number): void {
-  if (count <= COPY_LOOP_BYTES) for (let i = 0; i < count; i++) to[at + i] = bytes[from + i]!;
+  if (to === bytes) to.copyWithin(at, from, from + count);
+  else if (count <= COPY_LOOP_BYTES) for (let i = 0; i < count; i++) to[at + i] = bytes[from + i]!;
   else to.set(from === 0 && count === bytes.length ? bytes : bytes.subarray(from, from + count), at);
 }
 

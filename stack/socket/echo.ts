@@ -6,14 +6,15 @@ import { finish } from '../../wire/checksum.ts';
 import * as icmp from '../../wire/icmp.ts';
 import * as icmp6 from '../../wire/icmp6.ts';
 import { Protocol } from '../../wire/ipv4.ts';
-import type { Address } from '../address.ts';
+import { type Address, isMulticast } from '../address.ts';
 import { Errno } from '../errno.ts';
-import type { Transport } from '../ip.ts';
+import type { EchoSockets } from '../ip.ts';
 import type { IcmpError, Packet } from '../packet.ts';
 import { DatagramInput } from './datagram-input.ts';
 import { DatagramOutput } from './datagram-output.ts';
 import type { Endpoints } from './endpoints.ts';
 import { EndpointFlag, Field, Kind } from './endpoints.ts';
+import { dontFragmentOf, Interceptors } from './interceptors.ts';
 import { PortTable } from './port-table.ts';
 import type { DatagramParts } from './udp.ts';
 
@@ -24,17 +25,21 @@ const ID_AT = 4;
  * The echo endpoints of one stack. Messages are read and written with their ICMP header of 8 bytes, of which identifier and
  * checksum are the stack's. ICMP gives it echo replies whose checksum was verified, and errors that quote an echo request.
  */
-export class Echo implements Transport {
+export class Echo implements EchoSockets {
   private readonly endpoints: Endpoints;
   private readonly input: DatagramInput;
   private readonly output: DatagramOutput;
   private readonly ids: PortTable;
+  private readonly interceptors4: Interceptors;
+  private readonly interceptors6: Interceptors;
 
   constructor({ endpoints, paths, sender, hosts }: DatagramParts) {
     this.endpoints = endpoints;
     this.input = new DatagramInput(endpoints);
     this.output = new DatagramOutput(endpoints, paths, sender, hosts);
     this.ids = new PortTable(endpoints, hosts, Kind.Echo);
+    this.interceptors4 = new Interceptors(endpoints, Kind.Echo);
+    this.interceptors6 = new Interceptors(endpoints, Kind.Echo);
   }
 
   /** A new endpoint without an identifier, or -ENOBUFS. One of IPv6 does not take IPv4. */
@@ -51,6 +56,8 @@ export class Echo implements Transport {
 
   close(e: number): void {
     this.ids.release(e);
+    this.interceptors4.remove(e);
+    this.interceptors6.remove(e);
     this.endpoints.close(e);
   }
 
@@ -80,14 +87,70 @@ export class Echo implements Transport {
     if (bound < 0) return bound;
     const ready = output.begin(e, path, isIp6 ? Protocol.Icmp6 : Protocol.Icmp, count);
     if (ready < 0) return ready;
-    const { view, checksum } = endpoints.shared;
     output.fill(0, bytes, from, count);
+    endpoints.shared.view.setUint16(output.at + ID_AT, endpoints.get(e, Field.LocalPort));
+    return this.finish(isIp6, count, -1, -1);
+  }
+
+  private finish(isIp6: boolean, count: number, hops: number, trafficClass: number): number {
+    const { view, checksum } = this.endpoints.shared;
+    const { output } = this;
     view.setUint16(output.at + CHECKSUM_AT, 0);
-    view.setUint16(output.at + ID_AT, endpoints.get(e, Field.LocalPort));
     // RFC 792: no pseudo-header, so the network layer has nothing to complete.
     if (!isIp6) view.setUint16(output.at + CHECKSUM_AT, finish(checksum.sum(output.at, count)));
-    const sent = output.finish(isIp6 ? CHECKSUM_AT : -1);
+    const sent = output.finish(isIp6 ? CHECKSUM_AT : -1, hops, trafficClass);
     return sent < 0 ? sent : count;
+  }
+
+  /**
+   * `e` takes echo requests that come in by `iface` and are for addresses that are none of this host's: the whole message,
+   * the identifier in `port`. One of each family an interface. 0, -EINVAL, -EADDRINUSE. For gateways.
+   */
+  intercept(e: number, iface: number): number {
+    return this.interceptorsOf(this.endpoints.isIp6(e)).add(e, iface);
+  }
+
+  /**
+   * Sends an echo request or reply, `count` bytes with their ICMP header, as they are but for the checksum, from any source: by
+   * an interceptor only, on its interface. -EPERM for others, -EINVAL of other messages. `hops` and `trafficClass` -1: the
+   * socket's.
+   */
+  sendFrom(
+    e: number,
+    bytes: Uint8Array,
+    from: number,
+    count: number,
+    source: Address,
+    target: Address,
+    hops: number,
+    trafficClass: number,
+  ): number {
+    const { endpoints, output } = this;
+    const isIp6 = endpoints.isIp6(e);
+    const iface = this.interceptorsOf(isIp6).ifaceOf(e);
+    if (iface < 0) return -Errno.EPERM;
+    const request = isIp6 ? icmp6.Type.EchoRequest : icmp.Type.EchoRequest;
+    const reply = isIp6 ? icmp6.Type.EchoReply : icmp.Type.EchoReply;
+    const isEcho = count >= icmp.HEADER_BYTES && (bytes[from] === request || bytes[from] === reply);
+    if (!isEcho || bytes[from + 1] !== 0 || isMulticast(source)) return -Errno.EINVAL;
+    const path = output.route(e, target, iface, source);
+    if (path < 0) return path;
+    const ready = output.begin(e, path, isIp6 ? Protocol.Icmp6 : Protocol.Icmp, count);
+    if (ready < 0) return ready;
+    output.fill(0, bytes, from, count);
+    return this.finish(isIp6, count, hops, trafficClass);
+  }
+
+  intercepted(packet: Packet): Drop {
+    const { view } = this.endpoints.shared;
+    const e = this.interceptorsOf(packet.isIp6).find(packet.iface);
+    if (e < 0) return Drop.NotForUs;
+    const id = view.getUint16(packet.at + ID_AT);
+    return this.input.deliver(e, packet, id, dontFragmentOf(view, packet), 0, 0, packet.at, packet.bytes);
+  }
+
+  private interceptorsOf(isIp6: boolean): Interceptors {
+    return isIp6 ? this.interceptors6 : this.interceptors4;
   }
 
   receive(packet: Packet): Drop {
@@ -110,14 +173,18 @@ export class Echo implements Transport {
   }
 
   save(state: StateWriter): void {
-    state.section('stack/echo', 1);
+    state.section('stack/echo', 2);
     this.ids.save(state);
+    this.interceptors4.save(state);
+    this.interceptors6.save(state);
   }
 
   /** After the endpoints were loaded. */
   load(state: StateReader): void {
-    state.section('stack/echo', 1);
+    state.section('stack/echo', 2);
     this.ids.load(state);
+    this.interceptors4.load(state);
+    this.interceptors6.load(state);
   }
 
   private find(id: number, isIp6: boolean, iface: number, ours: Address, theirs: Address): number {

@@ -17,11 +17,17 @@ const COLUMNS = 4;
 const ROWS_FIRST = 16;
 const INDEX_MAX = 2 ** 24;
 
+/** Who claims a handle: `SocketUser`. */
+export interface HandleUser {
+  changed(h: number): void;
+}
+
 /** The handles of one stack: the lowest free number is given, the table doubles up to `socketsMax`. */
 export class SocketTable implements ReadinessListener {
   private readonly max: number;
   private words = new Int32Array(ROWS_FIRST * COLUMNS);
   private handles = new Int32Array(ROWS_FIRST).fill(-1); // of connections
+  private readonly users: (HandleUser | undefined)[] = []; // by handle, as far as any were claimed
   private end = 0; // rows in use are below
   private lowest = 0; // no free row is below
   private first = -1;
@@ -55,6 +61,7 @@ export class SocketTable implements ReadinessListener {
   /** Frees the handle; an event of its stays in the queue, and is skipped. */
   remove(h: number): void {
     if (this.kindOf(h) === SocketKind.Stream) this.own(this.indexOf(h), -1);
+    if (h < this.users.length) this.users[h] = undefined;
     this.words[h * COLUMNS + KIND] = SocketKind.Free;
     if (h < this.lowest) this.lowest = h;
   }
@@ -71,6 +78,19 @@ export class SocketTable implements ReadinessListener {
   /** The handle of a connection, -1 if it has none (any more). */
   ofConnection(c: number): number {
     return c < this.handles.length ? this.handles[c]! : -1;
+  }
+
+  /** `user` has the handle until it is removed, and an event to begin with. 0 or -EBADF. */
+  claim(h: number, user: HandleUser): number {
+    if (this.kindOf(h) === SocketKind.Free) return -Errno.EBADF;
+    while (this.users.length <= h) this.users.push(undefined);
+    this.users[h] = user;
+    this.enqueue(h);
+    return 0;
+  }
+
+  userOf(h: number): HandleUser | undefined {
+    return h < this.users.length ? this.users[h] : undefined;
   }
 
   changed(h: number): void {
@@ -120,6 +140,7 @@ export class SocketTable implements ReadinessListener {
     while (rows < this.end) rows *= 2;
     this.words = new Int32Array(rows * COLUMNS);
     this.handles.fill(-1);
+    this.users.length = 0;
     for (let h = 0; h < this.end; h++) {
       this.clear(h);
       const kind = Math.min(KIND_MAX, Math.max(0, saved[2 * h]!));

@@ -12,6 +12,7 @@ import { ANY, ANY4, assign, isIp4 } from '../address.ts';
 import { Errno } from '../errno.ts';
 import type { Paths, Sender } from '../ip.ts';
 import type { Limits } from '../limits.ts';
+import type { GuestErrors } from '../net/guest-error.ts';
 import type { Shared } from '../shared.ts';
 import { Ready, ReceiveFlag, SendFlag, State, type Tcp, type TcpOption } from '../tcp/tcp.ts';
 import { Datagram } from './datagram-queue.ts';
@@ -19,6 +20,7 @@ import { Echo } from './echo.ts';
 import { EndpointFlag, Endpoints, Field, setFilter } from './endpoints.ts';
 import { GatewaySockets } from './gateway-sockets.ts';
 import { type Groups, Memberships } from './memberships.ts';
+import { MessageFlag } from './message-flag.ts';
 import { type Links, PacketSockets } from './packet-socket.ts';
 import type { Hosts } from './port-table.ts';
 import { Raw } from './raw.ts';
@@ -27,6 +29,7 @@ import { SocketKind, SocketTable } from './socket-table.ts';
 import { Udp } from './udp.ts';
 
 export { Datagram, DatagramFlag } from './datagram-queue.ts';
+export { MessageFlag } from './message-flag.ts';
 export { SocketOption } from './socket-options.ts';
 
 /** Address families, Linux's numbers. */
@@ -35,8 +38,6 @@ export const Family = { Inet: 2, Inet6: 10, Packet: 17 } as const;
 export const SocketType = { Stream: 1, Datagram: 2, Raw: 3 } as const;
 /** Protocols that `socket` takes beside 0 and, for raw sockets, any. */
 export const SocketProtocol = { Icmp: 1, Tcp: 6, Udp: 17, Icmp6: 58 } as const;
-/** Flags of messages, Linux's numbers. Others are ignored. */
-export const MessageFlag = { Peek: 0x2, Truncate: 0x20, ErrorQueue: 0x2000, More: 0x8000 } as const;
 
 const TYPES: readonly number[] = [
   0,
@@ -73,6 +74,14 @@ export interface SocketParts {
   readonly hosts: Hosts;
   readonly links: Links;
   readonly groups: Groups;
+  /** What a gateway tells its guests. */
+  readonly errors?: GuestErrors;
+}
+
+/** Who has a socket in place of the promise API. */
+export interface SocketUser {
+  /** `poll` of `h` may have changed. Told from `dispatch` of the stack only, never from within a call. */
+  changed(h: number): void;
 }
 
 /** All sockets of a stack. `udp`, `raw`, `echo` and `packets` are for the network layer to give packets to. */
@@ -94,7 +103,7 @@ export class Sockets {
   private readonly memberships: Memberships;
   private readonly remote: Address = new Int32Array(4);
 
-  constructor(shared: Shared, limits: Limits, { tcp, paths, sender, hosts, links, groups }: SocketParts) {
+  constructor(shared: Shared, limits: Limits, { tcp, paths, sender, hosts, links, groups, errors }: SocketParts) {
     this.tcp = tcp;
     this.paths = paths;
     this.links = links;
@@ -107,7 +116,7 @@ export class Sockets {
     this.raw = new Raw(parts);
     this.echo = new Echo(parts);
     this.packets = new PacketSockets(this.endpoints, links);
-    this.gateway = new GatewaySockets(this.table, tcp, this.udp, links);
+    this.gateway = new GatewaySockets({ table: this.table, tcp, udp: this.udp, echo: this.echo, links, errors });
   }
 
   /** A new socket: its handle, -EAFNOSUPPORT, -EINVAL (type), -EPROTONOSUPPORT, -EMFILE, -ENOBUFS. */
@@ -434,6 +443,21 @@ export class Sockets {
       if (h >= 0) this.table.changed(h);
     }
     return this.table.nextEvent();
+  }
+
+  /**
+   * From now on `user` hears of `h` from `dispatch`, and not the promise API, first of what there is already. It ends when `h`
+   * is closed, aborted or refused; it is not in a snapshot. 0 or -EBADF.
+   */
+  claim(h: number, user: SocketUser): number {
+    return this.table.claim(h, user);
+  }
+
+  /** Tells who claimed `h`, as `nextEvent` gave it; false if nobody did. */
+  tellUser(h: number): boolean {
+    const user = this.table.userOf(h);
+    user?.changed(h);
+    return user !== undefined;
   }
 
   /** The port took frames: message sockets that got -EAGAIN become writable. */

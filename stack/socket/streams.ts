@@ -74,7 +74,10 @@ export class Streams implements HandleOwner {
 
   /** Tells all sockets their news. */
   dispatch(): void {
-    for (let h = this.sockets.nextEvent(); h >= 0; h = this.sockets.nextEvent()) this.handles[h]?.react();
+    const { sockets } = this;
+    for (let h = sockets.nextEvent(); h >= 0; h = sockets.nextEvent()) {
+      if (!sockets.tellUser(h)) this.handles[h]?.react();
+    }
   }
 
   deadlineUs(): number {

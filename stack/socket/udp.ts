@@ -7,7 +7,7 @@
 
 import { Drop } from '../../core/drop.ts';
 import { sipHash } from '../../core/siphash.ts';
-import { StateError, type StateReader, type StateWriter } from '../../core/state.ts';
+import type { StateReader, StateWriter } from '../../core/state.ts';
 import { fold } from '../../wire/checksum.ts';
 import { Protocol } from '../../wire/ipv4.ts';
 import * as wire from '../../wire/udp.ts';
@@ -23,12 +23,12 @@ import { DatagramOutput, messageBytesMax, sumOf } from './datagram-output.ts';
 import { DatagramFlag } from './datagram-queue.ts';
 import type { Endpoints } from './endpoints.ts';
 import { EndpointFlag, Field, Kind } from './endpoints.ts';
+import { dontFragmentOf, Interceptors } from './interceptors.ts';
 import type { Memberships } from './memberships.ts';
 import type { Hosts } from './port-table.ts';
 import { PortTable } from './port-table.ts';
 
 const NO_MATCH = -1;
-const INTERCEPTORS = 64; // interfaces below this number may have one
 
 /** What the message transports need of the rest of the stack. */
 export interface DatagramParts {
@@ -52,7 +52,7 @@ export class Udp implements Transport {
   private readonly paths: Paths;
   private readonly looped = new Packet();
   /** Who takes what is for nobody, by interface. */
-  private readonly interceptors = new Int32Array(INTERCEPTORS).fill(NO_MATCH);
+  private readonly interceptors: Interceptors;
 
   constructor({ endpoints, paths, sender, hosts, memberships }: DatagramParts) {
     this.endpoints = endpoints;
@@ -62,6 +62,7 @@ export class Udp implements Transport {
     this.input = new DatagramInput(endpoints);
     this.output = new DatagramOutput(endpoints, paths, sender, hosts);
     this.ports = new PortTable(endpoints, hosts, Kind.Udp);
+    this.interceptors = new Interceptors(endpoints, Kind.Udp);
     this.flowKey = new Random(new Random(endpoints.shared.secret, Purpose.Hash).key, Kind.Udp).key;
   }
 
@@ -77,8 +78,7 @@ export class Udp implements Transport {
 
   close(e: number): void {
     this.ports.release(e);
-    const iface = this.interceptors.indexOf(e);
-    if (iface >= 0) this.interceptors[iface] = NO_MATCH;
+    this.interceptors.remove(e);
     this.endpoints.close(e);
   }
 
@@ -109,7 +109,7 @@ export class Udp implements Transport {
     port: number,
     iface: number,
   ): number {
-    return this.emit(e, bytes, from, count, target, port, iface, undefined, 0);
+    return this.emit(e, bytes, from, count, target, port, iface, undefined, 0, -1, -1);
   }
 
   private emit(
@@ -122,6 +122,8 @@ export class Udp implements Transport {
     iface: number,
     source: Address | undefined,
     sourcePort: number,
+    hops: number,
+    trafficClass: number,
   ): number {
     const { endpoints, output } = this;
     if (port <= 0 || port > 65_535) return -Errno.EINVAL;
@@ -141,7 +143,7 @@ export class Udp implements Transport {
     wire.setChecksum(view, at, 0);
     output.fill(wire.HEADER_BYTES, bytes, from, count);
     const isBare = endpoints.has(e, output.target[2] === 0xffff ? EndpointFlag.NoChecksum : EndpointFlag.NoChecksum6Tx);
-    const sent = output.finish(isBare ? -1 : wire.CHECKSUM_AT);
+    const sent = output.finish(isBare ? -1 : wire.CHECKSUM_AT, hops, trafficClass);
     if (sent < 0) return sent;
     if (output.isToMany) this.loop(e, this.paths.ifaceOf(path), total, path);
     return count;
@@ -152,15 +154,12 @@ export class Udp implements Transport {
    * `target` and `info` of the datagram. The interface must accept any address. 0, -EINVAL, -EADDRINUSE. For gateways.
    */
   intercept(e: number, iface: number): number {
-    if (iface <= 0 || iface >= INTERCEPTORS) return -Errno.EINVAL;
-    if (this.interceptors[iface] !== NO_MATCH) return -Errno.EADDRINUSE;
-    this.interceptors[iface] = e;
-    return 0;
+    return this.interceptors.add(e, iface);
   }
 
   /**
    * As `send`, from any address and port: by an interceptor only, on its interface. -EPERM for others. `from` of the bytes is
-   * their place in `bytes`.
+   * their place in `bytes`. `hops` and `trafficClass` 0 … 255, or -1: the socket's.
    */
   sendFrom(
     e: number,
@@ -171,11 +170,13 @@ export class Udp implements Transport {
     sourcePort: number,
     target: Address,
     port: number,
+    hops: number,
+    trafficClass: number,
   ): number {
-    const iface = this.interceptors.indexOf(e);
+    const iface = this.interceptors.ifaceOf(e);
     if (iface < 0) return -Errno.EPERM;
     if (sourcePort < 0 || sourcePort > 65_535 || isMulticast(source)) return -Errno.EINVAL;
-    return this.emit(e, bytes, from, count, target, port, iface, source, sourcePort);
+    return this.emit(e, bytes, from, count, target, port, iface, source, sourcePort, hops, trafficClass);
   }
 
   receive(packet: Packet): Drop {
@@ -213,19 +214,14 @@ export class Udp implements Transport {
   save(state: StateWriter): void {
     state.section('stack/udp', 1);
     this.ports.save(state);
-    state.column(this.interceptors);
+    this.interceptors.save(state);
   }
 
   /** After the endpoints were loaded. */
   load(state: StateReader): void {
     state.section('stack/udp', 1);
     this.ports.load(state);
-    state.into(this.interceptors);
-    for (const e of this.interceptors) {
-      if (e === NO_MATCH || (e >= 0 && e < this.endpoints.end && this.endpoints.get(e, Field.Kind) === Kind.Udp))
-        continue;
-      throw new StateError(`endpoint ${e} intercepts`);
-    }
+    this.interceptors.load(state);
   }
 
   /** IP_MULTICAST_LOOP: what is sent to a group or broadcast comes to the sockets of this host, too. RFC 1112 §6.1. */
@@ -262,12 +258,13 @@ export class Udp implements Transport {
   private deliverIntercepted(packet: Packet, isBare: boolean): Drop {
     const { view } = this.endpoints.shared;
     const { at, iface } = packet;
-    const e = iface < INTERCEPTORS ? this.interceptors[iface]! : NO_MATCH;
+    const e = this.interceptors.find(iface);
     const isTaken = e !== NO_MATCH && this.endpoints.takesFamily(e, packet.isIp6);
     if (!isTaken || isBare) return isBare ? Drop.UdpChecksum : Drop.NoSocket;
     const payload = wire.length(view, at) - wire.HEADER_BYTES;
     const from = at + wire.HEADER_BYTES;
-    return this.input.deliver(e, packet, wire.srcPort(view, at), 0, 0, 0, from, payload, wire.dstPort(view, at));
+    const flags = dontFragmentOf(view, packet);
+    return this.input.deliver(e, packet, wire.srcPort(view, at), flags, 0, 0, from, payload, wire.dstPort(view, at));
   }
 
   /** RFC 1122 §4.1.3.5 and RFC 3376 §4.2.1: a copy to every socket that fits and wants the group. */

@@ -26,6 +26,8 @@ import { ipHeaderBytes } from './transmit.ts';
 export const WITHHELD_US = 60 * US_PER_S;
 /** `refuse` with a reset instead of an ICMP code. */
 export const RESET = -1;
+/** `refuse` without an answer: the peer hears nothing, as if its SYN was lost. */
+export const SILENT = -2;
 
 /** Who tells a sender that its packet was not delivered: the ICMP of the stack. */
 export interface RefusalSink {
@@ -88,7 +90,7 @@ export function receiveWithheld(core: Core, c: number): Drop {
 
 /** The handshake goes on: 0, or -EINVAL for what is not withheld. How it went says `readiness`, as after `connect`. */
 export function admit(core: Core, c: number): number {
-  if (!core.has(c, Is.Withheld)) return -Errno.EINVAL;
+  if (!core.has(c, Is.Withheld) || core.col.state[c] !== State.SynReceived) return -Errno.EINVAL; // the peer may be gone
   core.unset(c, Is.Withheld);
   core.set(c, Is.SynDue);
   core.setTimer(c, Timer.Send, core.shared.nowUs + SYN_RTO_US);
@@ -96,13 +98,13 @@ export function admit(core: Core, c: number): number {
   return 0;
 }
 
-/** Ends `c`, which its user has no more: with a reset, or with "unreachable" and the `code` of its family. 0, -EINVAL. */
+/** Ends `c`, which its user has no more: with a reset, with "unreachable" and the `code` of its family, or `SILENT`. 0, -EINVAL. */
 export function refuse(core: Core, c: number, code: number): number {
   if (!core.has(c, Is.Withheld)) return -Errno.EINVAL;
   core.unset(c, Is.Owned);
   if (code === RESET) abortNow(core, c, 0);
   else {
-    tellUnreachable(core, c, code);
+    if (code !== SILENT) tellUnreachable(core, c, code);
     core.finish(c, 0);
   }
   return 0;

@@ -2,6 +2,7 @@
 // rings of the connection that was emptied last.
 
 import { NONE } from '../../core/slab.ts';
+import type { Span } from '../../core/span.ts';
 import type { Core } from './core.ts';
 import { NO_CONNECTION } from './table.ts';
 
@@ -137,6 +138,13 @@ export function freeGaps(core: Core, c: number): void {
   if (col.gapsAt[c] !== NONE) core.slab.release(col.gapsAt[c]!, GAPS_BYTES);
   col.gapsAt[c] = NONE;
   col.gapsCount[c] = 0;
+}
+
+/** Says where `count` bytes from sequence number `seq` on are in the ring at `at`. */
+export function spanOfRing(span: Span, at: number, size: number, seq: number, count: number): void {
+  const start = seq & (size - 1);
+  const first = Math.min(count, size - start);
+  span.set(at + start, first, at, count - first);
 }
 
 /** Puts bytes of a user's array into the ring at `at`. */

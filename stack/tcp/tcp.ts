@@ -18,6 +18,7 @@
 // Nothing here knows a socket: users have numbers, hear of changes by `nextEvent`, and what they do never blocks.
 
 import type { Drop } from '../../core/drop.ts';
+import type { Span } from '../../core/span.ts';
 import type { StateReader, StateWriter } from '../../core/state.ts';
 import { ADDRESS_WORDS, type Address } from '../address.ts';
 import { Errno } from '../errno.ts';
@@ -41,7 +42,7 @@ import { expireAll } from './timers.ts';
 
 export { How, Ready, ReceiveFlag, SendFlag, STATE_NAMES, State, TcpOption } from './constants.ts';
 export type { MtuSink } from './core.ts';
-export { RESET, type RefusalSink } from './intercept.ts';
+export { RESET, type RefusalSink, SILENT } from './intercept.ts';
 
 /** A connection as `ss` shows one. For people. */
 export interface TcpInfo {
@@ -122,7 +123,7 @@ export class Tcp implements Transport, Part {
     return this.isOurs(c) ? admit(this.core, c) : -Errno.EBADF;
   }
 
-  /** Ends a connection that is withheld, by a reset (`RESET`) or by ICMP "unreachable" with `code`: 0, -EINVAL. `c` is free then. */
+  /** Ends a connection that is withheld, by a reset (`RESET`), by ICMP "unreachable" with `code`, or `SILENT`: 0, -EINVAL. `c` is free then. */
   refuse(c: number, code: number): number {
     return this.isOurs(c) ? refuse(this.core, c, code) : -Errno.EBADF;
   }
@@ -154,6 +155,37 @@ export class Tcp implements Transport, Part {
   receive(c: number | Packet, into?: Uint8Array, from = 0, count = 0, flags = 0): number {
     if (typeof c !== 'number') return receivePacket(this.core, c);
     return this.isOurs(c) && into !== undefined ? stream.receive(this.core, c, into, from, count, flags) : -Errno.EBADF;
+  }
+
+  /** As `receive` of everything, without copying: `span` says where the bytes are until the connection's next call or segment. */
+  received(c: number, span: Span): number {
+    return this.isOurs(c) ? stream.received(this.core, c, span) : -Errno.EBADF;
+  }
+
+  /** Takes `count` of the bytes that `received` showed. */
+  consume(c: number, count: number): void {
+    if (this.isOurs(c)) stream.consume(this.core, c, count);
+  }
+
+  /** Where up to `wanted` bytes may be written for `commit`: how many; -EAGAIN (Out is told later), -EPIPE, -ENOTCONN, -ENOBUFS, or the connection's error. */
+  room(c: number, span: Span, wanted: number): number {
+    return this.isOurs(c) ? stream.room(this.core, c, span, wanted) : -Errno.EBADF;
+  }
+
+  /** Sends what was written into `room`: `count`. No other call of this stack is between the two. */
+  commit(c: number, count: number, flags: number): number {
+    return this.isOurs(c) ? stream.commit(this.core, c, count, flags) : -Errno.EBADF;
+  }
+
+  /**
+   * A sequence number that the remote end of the connection finds in its own flight, to be quoted to it in an ICMP error;
+   * -1 if there is no such connection. 0 … 2^32 - 1.
+   */
+  sequenceOf(local: Address, localPort: number, remote: Address, remotePort: number, iface: number): number {
+    const { demux, col } = this.core;
+    const c = demux.find(local, localPort, remote, remotePort, iface);
+    if (c === NO_CONNECTION) return -1;
+    return (this.core.has(c, Is.Withheld) ? col.irs[c]! : col.rcvNxt[c]!) >>> 0;
   }
 
   /** Bytes that `receive` would give. */
