@@ -168,8 +168,9 @@ describe('system calls', () => {
       expect(grant.host.sendDatagrams(from!, grant.batch, 0, 1)).toBe(-Errno.EMSGSIZE);
       const error = new HostError();
       expect(grant.host.receiveError(from!, error)).toBe(true);
-      expect(error).toMatchObject({ errno: Errno.EMSGSIZE, type: -1, info: 1500, bytes: 0 });
+      expect(error).toMatchObject({ errno: Errno.EMSGSIZE, type: -1, info: 1500, port: name.port, bytes: 2000 });
       expect(formatAddress(error.target)).toBe(host);
+      expect(Buffer.from(grant.slab.bytes.slice(error.at, error.at + 2000)).equals(pattern(2000))).toBe(true);
       expect(grant.host.receiveError(from!, error)).toBe(false);
       grant.host.setDontFragment(from!, false);
       expect(grant.host.sendDatagrams(from!, grant.batch, 0, 1)).toBe(1);
@@ -210,12 +211,13 @@ describe('system calls', () => {
         }
       });
 
-      test('take another identifier where theirs is in use, and any if they have none', (ctx) => {
+      test('do not share identifiers, and take any if they have none', (ctx) => {
         skipIf(ctx, whyNoNamespace());
-        const handles = inNamespace(65536, () => [4711, 4711, 0].map((id) => grant.host.openEcho(isIp6, id)));
-        const ids = handles.map((h) => {
+        const handles = inNamespace(65536, () => [4711, 4711, 0, 0].map((id) => grant.host.openEcho(isIp6, id)));
+        expect(handles[1]).toBe(-Errno.EADDRINUSE);
+        const ids = [0, 2, 3].map((i) => {
           const name = new SocketName();
-          expect(grant.host.local(h, name)).toBe(0);
+          expect(grant.host.local(handles[i]!, name)).toBe(0);
           return name.port;
         });
         expect(ids[0]).toBe(4711);
@@ -231,7 +233,8 @@ describe('system calls', () => {
         expect(grant.host.sendDatagrams(h, grant.batch, 0, 1)).toBe(-Errno.EMSGSIZE);
         const error = new HostError();
         expect(grant.host.receiveError(h, error)).toBe(true);
-        expect(error).toMatchObject({ errno: Errno.EMSGSIZE, type: -1, info: 1500 });
+        expect(error).toMatchObject({ errno: Errno.EMSGSIZE, type: -1, info: 1500, port: 0 });
+        expect(grant.slab.view.getUint16(error.at + 6)).toBe(1); // the sequence number of the echo that it is about
       });
     });
   });

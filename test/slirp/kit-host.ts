@@ -287,7 +287,7 @@ export class Server extends EventEmitter {
 /** Where a handle is bound once that is known. */
 export async function local(grant: Grant, h: number): Promise<SocketName> {
   const name = new SocketName();
-  await until(() => grant.host.local(h, name) === 0, `a name of handle ${h}`);
+  await until(() => grant.host.local(h, name) === 0 && name.port !== 0, `a name of handle ${h}`);
   return name;
 }
 

@@ -140,6 +140,16 @@ test('a listener that starves is told when a handle is free', () => {
   expect(told).toEqual([[listener, In]]);
 });
 
+test('a listener that starves is told when its user wants to hear anew', () => {
+  const listener = open(In);
+  table.starve(listener);
+  table.want(listener, 0);
+  table.dispatch();
+  table.want(listener, In);
+  table.dispatch();
+  expect(told).toEqual([[listener, In]]);
+});
+
 test.each([-1, 3, 4, 1000])('handle %i, which is nobody’s, is ready for nothing', (h) => {
   table.claim(h, user);
   table.want(h, In | Out);
