@@ -10,7 +10,7 @@
 import { randomBytes } from 'node:crypto';
 import type { JoinLease } from '../plug/plug.ts';
 import { DhcpService, type DhcpSettings } from '../service/service.ts';
-import { Gateway, type GatewayStack, newGatewayStack } from '../slirp/slirp.ts';
+import { advertise, Gateway, type GatewayStack, newGatewayStack } from '../slirp/slirp.ts';
 import { type Address, formatAddress, type Stack, StackPort, type StackUser } from '../stack/stack.ts';
 import { formatMac } from '../wire/ethernet.ts';
 import type { Fabric } from './fabric.io.ts';
@@ -49,6 +49,7 @@ export class GatewayHost implements NetworkGateway, GatewayParts, StackUser {
   readonly forwards: ForwardTable;
   readonly names: NameTable;
   private readonly fabric: Fabric;
+  private readonly made: GatewayStack;
   private readonly stack: Stack;
   private readonly sockets: OwnedSockets;
   private readonly notify: GatewayPlace['notify'];
@@ -70,6 +71,7 @@ export class GatewayHost implements NetworkGateway, GatewayParts, StackUser {
     this.notify = notify;
     const secret = new Int32Array(new Uint8Array(randomBytes(16)).buffer);
     const made = newGatewayStack({ slab: fabric.slab, secret, nowUs: fabric.nowUs(), network: settings.network });
+    this.made = made;
     this.stack = made.stack;
     this.port = new StackPort(made.stack, made.iface, {
       nowUs: () => fabric.nowUs(),
@@ -124,6 +126,7 @@ export class GatewayHost implements NetworkGateway, GatewayParts, StackUser {
   announce(): void {
     this.stack.tick(this.fabric.nowUs());
     this.stack.announce();
+    advertise(this.made, this.settings.network);
     this.port.nudge();
   }
 
@@ -225,7 +228,6 @@ export class GatewayHost implements NetworkGateway, GatewayParts, StackUser {
       ...(pool6 && { pool6: { ...pool6, isSequential: true } }),
       ...(dns && { names: dns }),
     });
-    stack.addUser(dhcp);
     const saved = file?.read();
     const complaint = saved === undefined ? '' : dhcp.leases.load(saved, this.nowS());
     if (complaint !== '') this.notify('gateway', complaint);
