@@ -264,7 +264,7 @@ export class Leases {
     return this.rows();
   }
 
-  /** All that outlives the process, as text for a file. */
+  /** All that outlives the process, as text for a file. Programs have their leases until they would run out, unless they are held anew. */
   save(nowS: number): string {
     return writeLeases(
       this.rows()
