@@ -2,6 +2,7 @@
 
 import { NEVER } from '../core/time.ts';
 import { type Address, formatAddress, parseAddress, type Stack, type StackUser } from '../stack/stack.ts';
+import { bytes16, hexOf } from './bytes-text.ts';
 import { DhcpCounters } from './dhcp-counters.ts';
 import type { DhcpSettings } from './dhcp-settings.ts';
 import { Dhcp4Server } from './dhcp4-server.ts';
@@ -89,10 +90,20 @@ export class DhcpService implements StackUser {
     return { addresses, gateway: ip4?.gateway, dns, domain, search, mtuBytes, name: called };
   }
 
+  /**
+   * A program with this MAC address has chosen an address itself: no other gets it until `giveBack`. False if another has it;
+   * true as well of addresses that are not leased here.
+   */
+  occupy(mac: string, name: string, address: Address): boolean {
+    const isIp6 = address[0] !== 0 || address[1] !== 0 || address[2] !== 0xffff;
+    const program = programOf(mac, name, isIp6);
+    const client = { ...program, id: program.id + hexOf(bytes16(address)) }; // it may have several
+    return this.leases.occupy(client, address, this.options.nowS());
+  }
+
   /** The program ended; its addresses are kept for it as long as no other needs them. */
   giveBack(mac: string): void {
-    const nowS = this.options.nowS();
-    for (const isIp6 of [false, true]) this.leases.giveBack(programOf(mac, '', isIp6), isIp6, nowS);
+    this.leases.giveBack(mac.toLowerCase(), this.options.nowS());
   }
 
   /** Nothing is sent by itself. */
@@ -122,8 +133,9 @@ export class DhcpService implements StackUser {
 function programOf(mac: string, name: string, isIp6: boolean): Client {
   const lower = mac.toLowerCase();
   const hex = lower.replaceAll(':', '');
-  if (!isIp6) return { id: `01${hex}`, where: lower, mac: lower, name };
-  return { id: `00030001${hex}00000000`, where: linkLocalOf(lower), mac: lower, name };
+  const rest = { mac: lower, name, isProgram: true };
+  if (!isIp6) return { id: `01${hex}`, where: lower, ...rest };
+  return { id: `00030001${hex}00000000`, where: linkLocalOf(lower), ...rest };
 }
 
 /** `fe80::…` with the modified EUI-64 of a MAC address, RFC 4291 Appendix A. */

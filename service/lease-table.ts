@@ -22,6 +22,8 @@ export interface Client {
   readonly mac: string;
   /** What it calls itself, as it said it; '' if it did not. */
   readonly name: string;
+  /** The engine asks for a program, not a DHCP client in it. */
+  readonly isProgram?: boolean;
 }
 
 /** An address that is kept for a guest: by `mac` or `client`, or by what it calls itself. With the former, `name` is what it is called. */
@@ -118,7 +120,7 @@ export class LeaseTable {
 
   /** The client; or the program whose machine it is, so that a DHCP client in it gets the address that it has, whatever it says it is. */
   identify(client: Client): Client {
-    const row = client.mac === '' ? undefined : this.programs.get(client.mac);
+    const row = client.mac === '' || client.isProgram ? undefined : this.programs.get(client.mac);
     return row ? { ...client, id: row.client, where: row.where } : client;
   }
 

@@ -221,21 +221,24 @@ export class Leases {
   /** An address for a program that the engine starts: held until `giveBack`. Undefined if there is none. */
   hold(client: Client, isIp6: boolean, nowS: number): Lease | undefined {
     const offered = this.offer(client, isIp6, undefined, nowS);
-    if (!offered || !this.bind(client, offered.address, nowS)) return undefined;
-    const table = this.tables[isIp6 ? 1 : 0]!;
-    const row = table.byKey.get(keyOf(table.identify(client)))!;
-    row.isHeld = true;
-    table.setProgram(row, true);
-    return row;
+    return offered && this.holdBound(client, offered.address, nowS);
   }
 
-  /** The program ended. */
-  giveBack(client: Client, isIp6: boolean, nowS: number): void {
-    const table = this.tables[isIp6 ? 1 : 0];
-    const row = table?.byKey.get(keyOf(client));
-    if (!row?.isHeld) return;
-    row.isHeld = false;
-    this.end(table!, row, nowS);
+  /** As `hold`, of an address that the program chose. True as well if it is not leased here; false if another has it. */
+  occupy(client: Client, address: Address, nowS: number): boolean {
+    const isLeasedHere = (this.tableOf(address)?.numberOf(address) ?? -1) >= 0;
+    return !isLeasedHere || this.holdBound(client, address, nowS) !== undefined;
+  }
+
+  /** The program with this MAC address ended. */
+  giveBack(mac: string, nowS: number): void {
+    for (const table of this.tables) {
+      for (const row of table?.rows.values() ?? []) {
+        if (!row.isHeld || row.mac !== mac) continue;
+        row.isHeld = false;
+        this.end(table!, row, nowS);
+      }
+    }
   }
 
   /** When `expire` has something to do, in wall-clock seconds; infinite if never. */
@@ -261,7 +264,7 @@ export class Leases {
     return this.rows();
   }
 
-  /** All that outlives the process, as text for a file. */
+  /** All that outlives the process, as text for a file. Programs have their leases until they would run out, unless they are held anew. */
   save(nowS: number): string {
     return writeLeases(
       this.rows()
@@ -282,6 +285,16 @@ export class Leases {
       ? ''
       : `the lease file has ${badLines} damaged ${badLines === 1 ? 'line' : 'lines'}: left out`;
   }
+  private holdBound(client: Client, address: Address, nowS: number): Lease | undefined {
+    const lease = this.bind(client, address, nowS);
+    const table = this.tableOf(address);
+    const row = lease && table?.rows.get(table.numberOf(address));
+    if (!table || !row) return undefined;
+    row.isHeld = true;
+    table.setProgram(row, true);
+    return row;
+  }
+
   private rows(): Row[] {
     return this.tables.flatMap((table) => [...(table?.rows.values() ?? [])].sort((a, b) => a.index - b.index));
   }

@@ -379,4 +379,25 @@ describe('in a network', () => {
       addresses.map((text) => text.split('/')[0]),
     );
   });
+  test('a program that chose its addresses has them, all of them, if nobody else has', () => {
+    const net = new Net(1);
+    const { service } = net;
+    const chosen = ['10.0.2.20', '10.0.2.21', 'fd00::1:7', '10.0.2.200', '192.168.0.1', 'fd00::77'].map(ip);
+    expect(chosen.map((address) => service.occupy('02:00:00:00:00:01', 'web', address))).toEqual(
+      chosen.map(() => true),
+    );
+    expect(service.leases.list().map((one) => formatAddress(one.address))).toEqual([
+      '10.0.2.20',
+      '10.0.2.21',
+      '10.0.2.200',
+      'fd00::1:7',
+    ]);
+    expect(service.occupy('02:00:00:00:00:99', 'thief', ip('10.0.2.20'))).toBe(false);
+    net.apply('eth,dhcp', 0); // a client in it
+    net.run(10_000 * S);
+    expect(chosen.map(formatAddress)).toContain(net.addresses(0)[0]!.split('/')[0]);
+    expect(new Set(service.leases.list().map((one) => one.name))).toEqual(new Set(['web']));
+    service.giveBack('02:00:00:00:00:01');
+    expect(new Set(service.leases.list().map((one) => one.state))).toEqual(new Set(['expired']));
+  });
 });

@@ -284,7 +284,7 @@ describe('a program of the engine', () => {
     expect(leases.release(guest(1), address, T + 1_000_000)).toBe(true);
     expect(leases.decline(guest(1), address, T + 1_000_000)).toBe(true);
     expect(leases.find(guest(1), false, T + 1_000_000)?.isHeld).toBe(true);
-    leases.giveBack(guest(1), false, T + 1_000_000);
+    leases.giveBack(mac(1), T + 1_000_000);
     expect(leases.find(guest(1), false, T + 1_000_000)).toBeUndefined();
     expect(formatAddress(leases.hold(guest(1), false, T + 2_000_000)!.address)).toBe(formatAddress(address));
   });
@@ -300,7 +300,7 @@ test('a client in a program keeps its address while the gateway is restarted and
   expect(loaded.standing(inside, address, T + 5)).toBe('mine');
   expect(loaded.bind(inside, address, T + 5)?.client).toBe(guest(1).id);
   expect(loaded.hold(guest(1, 'web'), false, T + 6)?.address).toEqual(address);
-  loaded.giveBack(guest(1), false, T + 7);
+  loaded.giveBack(mac(1), T + 7);
   expect(loaded.standing(inside, address, T + 8)).toBe('free');
 });
 
@@ -433,7 +433,7 @@ const ACTS: Record<string, Act> = {
   release: ({ leases, nowS }, client, address) => leases.release(client, address, nowS),
   decline: ({ leases, nowS }, client, address) => leases.decline(client, address, nowS),
   hold: ({ leases, nowS }, client) => leases.hold(client, false, nowS),
-  back: ({ leases, nowS }, client) => leases.giveBack(client, false, nowS),
+  back: ({ leases, nowS }, client) => leases.giveBack(client.mac, nowS),
   reload: (model) => model.reload(),
   wait: (model, _client, _address, last) => {
     model.nowS += 500 * last;
