@@ -22,10 +22,12 @@ export async function slirp(net: string | undefined, options: SlirpOptions): Pro
   if (!/^[A-Za-z0-9._-]{1,32}$/.test(name)) {
     throw new UsageError(`slirp: --name '${name.slice(0, 40)}': take letters, digits and . _ -, at most 32`);
   }
+  const directory = `${networksDirectory()}/${name}`;
+  await refuseSecond(name, directory);
   const vnl = await plugOf(net);
   const network: NetworkOptions = {
     name,
-    directory: `${networksDirectory()}/${name}`,
+    directory,
     kind: 'cable',
     ports: 1,
     mode: 0o600,
@@ -34,6 +36,14 @@ export async function slirp(net: string | undefined, options: SlirpOptions): Pro
     isPrivate: true,
   };
   return serve([network], [{ network: name, vnl, port: PLUG_END }], options);
+}
+
+/** Nobody joins a gateway's directory, so nothing but its control socket says that somebody serves it. */
+async function refuseSecond(name: string, directory: string): Promise<void> {
+  const other = await Client.connect(directory).catch(() => undefined);
+  if (!other) return;
+  other.close();
+  throw new UsageError(`slirp: '${name}' is there already (${directory}); take another --name`);
 }
 
 /** A name or a directory has to be up, as anywhere else; a VNL may wait for the other side. */

@@ -52,6 +52,11 @@ describe('a gateway', PATIENT, () => {
     );
     await home.attached(net, 1);
     await bothWays(net);
+    const second = await home.exec(weft('slirp', '--name', 'out', net));
+    expect({ status: second.status, stderr: second.stderr }).toEqual({
+      status: 2,
+      stderr: expect.stringMatching(/^weft: slirp: 'out' is there already .*; take another --name\n$/),
+    });
     const { stdout: listed } = await home.exec(weft('ls'));
     expect(listed).toMatch(/^out /m);
     const [forward] = JSON.parse((await home.exec(weft('forward', 'ls', '--net', 'out', '--json'))).stdout);
