@@ -110,10 +110,19 @@ export function gatewayMetrics(view: GatewayParts): Metric[] {
     ['protocol="udp",direction="in"', c.udpBytesIn],
   ]);
   add('weft_gateway_refused_total', 'counter', 'What went no further, by reason.', ({ gateway: { counters: c } }) =>
-    (['prohibited', 'tcpFailed', 'guestFull', 'hostFull', 'filtered', 'lost', 'unnamed'] as const).map((reason) => [
-      `reason="${reason}"`,
-      c[reason],
-    ]),
+    (
+      [
+        'prohibited',
+        'tcpFailed',
+        'forwardsFailed',
+        'echoForbidden',
+        'guestFull',
+        'hostFull',
+        'filtered',
+        'lost',
+        'unnamed',
+      ] as const
+    ).map((reason) => [`reason="${reason}"`, c[reason]]),
   );
   add('weft_gateway_errors_total', 'counter', 'ICMP errors that guests were told.', ({ gateway }) => [
     ['', gateway.counters.errorsToGuests],
