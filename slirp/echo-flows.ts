@@ -85,10 +85,10 @@ export class EchoFlows {
       errors: this.errors,
     });
     this.sender = new FlowSender(parts, this.table, {
-      errors: (m) => this.receiver.errors(m, this.table.handleOf(m)),
-      failed: (r, at, bytes, errno) => {
+      errors: (m) => this.receiver.errors(m, this.table.handleOf(m), true),
+      failed: (r, at, bytes, errno, info) => {
         this.about(r, at, bytes);
-        this.errors.fail(errno, 0, this.table.isIp6(this.table.mappingOf(r)));
+        this.errors.fail(errno, info, this.table.isIp6(this.table.mappingOf(r)));
       },
     });
     this.h4 = this.intercept(Family.Inet, SocketProtocol.Icmp);

@@ -120,10 +120,10 @@ export class UdpFlows {
       errors: this.errors,
     });
     this.sender = new FlowSender(parts, this.table, {
-      errors: (m) => this.receiver.errors(m, this.table.handleOf(m)),
-      failed: (r, at, bytes, errno) => {
+      errors: (m) => this.receiver.errors(m, this.table.handleOf(m), true),
+      failed: (r, at, bytes, errno, info) => {
         this.about(r, at, bytes);
-        this.errors.fail(errno, 0, this.table.isIp6(this.table.mappingOf(r)));
+        this.errors.fail(errno, info, this.table.isIp6(this.table.mappingOf(r)));
       },
     });
     const { sockets } = parts.stack;
@@ -453,7 +453,7 @@ export class UdpFlows {
 
   /** An error of the host's is about a datagram of mapping `m` to `target`: false if that is nobody's. */
   private aboutHost(m: number, target: Address, port: number, at: number, bytes: number): boolean {
-    const r = this.table.findIn(m, target, port);
+    const r = port === 0 ? this.table.findAt(m, target) : this.table.findIn(m, target, port);
     if (r === NO_ROW) return false;
     this.about(r, at, bytes);
     return true;

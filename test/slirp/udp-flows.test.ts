@@ -480,6 +480,8 @@ describe('errors', () => {
     const errors = rig.errors(u);
     expect(errors.map(({ type, code, info }) => [type, code, info])).toEqual([told]);
     expect(errors[0]!.reporter).toBe(guest === A ? GATEWAY : GATEWAY6);
+    expect(errors[0]!.bytes).toEqual(payload(most + 1).subarray(0, errors[0]!.bytes.length));
+    expect(errors[0]!.bytes.length).toBeGreaterThan(400);
     expect(rig.outside.sent).toHaveLength(1);
   });
 
