@@ -220,7 +220,7 @@ export class UdpFlows {
     table.countOut(m, bytes, nowUs);
     parts.counters.udpDatagramsOut++;
     parts.counters.udpBytesOut += bytes;
-    const hops = message.hops - 1; // of one hop the stack took care
+    const hops = Math.max(1, message.hops - 1); // of one hop the stack took care, but to the gateway itself
     if (table.hasRemote(r, RemoteFlag.Hairpin)) {
       this.hairpin(r, hops, message.trafficClass, bytes);
       return;

@@ -11,7 +11,7 @@ import type { FlowParts } from '../../slirp/slirp.ts';
 import { UdpFlows } from '../../slirp/udp-flows.ts';
 import { SocketOption } from '../../stack/stack.ts';
 import { addressOf, whyNoNative } from '../../sys/libc.io.ts';
-import { A, A6, GATEWAY, GATEWAY6, GatewayRig, type GotError, payload, text, words } from '../kit/gateway-rig.ts';
+import { A, A6, B, GATEWAY, GATEWAY6, GatewayRig, type GotError, payload, text, words } from '../kit/gateway-rig.ts';
 import { needsNative } from '../kit/raw.ts';
 import { skipIf } from '../kit/skip.ts';
 import { until } from '../kit/test-host.ts';
@@ -183,6 +183,39 @@ describe.each([
     expect(new Set(heard).size).toBe(1); // one socket
   });
 });
+
+test('5,000 flows at once, each with its own socket and answer', async () => {
+  const rig = newRig();
+  const { port, heard } = await server(false);
+  const { sockets } = rig.guests;
+  const open: number[] = [];
+  for (let i = 0; i < 5000; i++) {
+    const u = rig.udp(i % 2 === 0 ? A : B, 20_000 + i);
+    open.push(u);
+    rig.send(u, GATEWAY, port, text(`${i}`));
+    if (i % 50 === 49) rig.run();
+    if (i % 200 === 199) await until(() => heard.length === i + 1, `${i + 1} questions`);
+  }
+  let answers = 0;
+  await until(
+    () => {
+      rig.run();
+      for (const [i, u] of open.entries())
+        for (const { bytes } of rig.got(u)) {
+          expect(words(bytes.reverse())).toBe(`${i}`);
+          answers++;
+        }
+      return answers === 5000;
+    },
+    'all answers',
+    20_000,
+  );
+  expect(new Set(heard).size).toBe(5000);
+  expect([...rig.flows.udp.flows()]).toHaveLength(5000);
+  for (const u of open) sockets.close(u);
+  rig.run(121_000_000);
+  expect([...rig.flows.udp.flows()]).toEqual([]);
+}, 60_000);
 
 // Node's own sockets do not hear of it.
 test.each([

@@ -73,6 +73,17 @@ describe('there and back', () => {
     expect(rig.got(u)[0]!.from).toBe(`${GATEWAY}:53`);
   });
 
+  test('one hop is enough to the gateway itself', () => {
+    const rig = newRig();
+    const u = rig.udp(A, 5000);
+    rig.guests.sockets.setOption(u, SocketOption.Ttl, 1);
+    rig.send(u, GATEWAY, 4000, text('near'));
+    rig.send(u, FAR, 4000, text('far'));
+    rig.run();
+    expect(rig.outside.sent.map(({ bytes, hops }) => [words(bytes), hops])).toEqual([['near', 1]]);
+    expect(rig.errors(u)).toMatchObject([{ type: 11, reporter: GATEWAY }]);
+  });
+
   test('a rule is asked for a flow, not for a datagram', () => {
     const rig = newRig();
     const u = rig.udp(A, 5000);
