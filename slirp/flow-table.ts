@@ -97,7 +97,7 @@ export class FlowTable {
   private mappingsFree = 0;
   private remoteTop = 0;
   private remotesFree = 0;
-  // What was found last, since datagrams come in rows.
+  // What was found last, since datagrams come in rows; it may be free or another one's by now.
   private lastOut = NO_ROW;
   private lastIn = NO_ROW;
 
@@ -359,8 +359,6 @@ export class FlowTable {
     if (--mapping[guest + Count]! === 0) this.withRemotes--;
     this.remotes--;
     this.freeRemotes[this.remotesFree++] = r;
-    if (this.lastOut === r) this.lastOut = NO_ROW;
-    if (this.lastIn === r) this.lastIn = NO_ROW;
   }
 
   mappingOf(r: number): number {
@@ -425,7 +423,7 @@ export class FlowTable {
     const row = r * ROW;
     if (remote[row + NamePort] !== namePort || !same(remote, row + Name, name, 0)) return false;
     const owner = (remote[row + Owner]! - 1) * ROW;
-    return mapping[owner + Port] === port && same(mapping, owner + Guest, guest, 0);
+    return owner >= 0 && mapping[owner + Port] === port && same(mapping, owner + Guest, guest, 0);
   }
 
   /** Port -1 is any. */

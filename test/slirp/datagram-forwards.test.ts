@@ -175,6 +175,18 @@ test('RFC 4787 REQ-9: a guest reaches another’s forward by the host’s addres
   expect(rig.got(other).map(({ from, bytes }) => [from, words(bytes)])).toEqual([[`${HOST_4}:8053`, 'answer']]);
 });
 
+test('of two on one port the one that is left is reached', () => {
+  const { rig, forwards, add } = newRig();
+  rig.targets.verdicts.set(HOST_4, Verdict.Prohibited);
+  const server = rig.udp(A, 53);
+  const other = rig.udp(B, 5000);
+  add({ bind: HOST_4 });
+  forwards.remove(add({ bind: '127.0.0.1' }));
+  rig.send(other, HOST_4, 8053, text('question'));
+  rig.run();
+  expect(rig.got(server)).toHaveLength(1);
+});
+
 test('one that listens on the loopback is not reached by the host’s other addresses', () => {
   const { rig, add } = newRig();
   rig.targets.verdicts.set(HOST_4, Verdict.Prohibited);

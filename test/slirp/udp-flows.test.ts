@@ -734,6 +734,31 @@ describe('batches', () => {
     expect(many.outside.sendCalls).toBeLessThan(one.outside.sendCalls / 4);
   });
 
+  test('each is known by its own target, also where remotes are short', () => {
+    const rig = newRig({ remotesOfOneMax: 2 });
+    rig.outside.refuses = Errno.ENETUNREACH;
+    const u = rig.udp(A, 5000);
+    const ports = Array.from({ length: 10 }, (_, i) => 4000 + i);
+    rig.inOneBreath(() => {
+      for (const port of ports) rig.send(u, FAR, port, text(`${port}`));
+      rig.run();
+    });
+    expect(rig.errors(u).map(({ to, bytes }) => [to, words(bytes)])).toEqual(
+      ports.map((port) => [`${FAR}:${port}`, `${port}`]),
+    );
+  });
+
+  test('short ones out, long ones back', () => {
+    const rig = newRig();
+    rig.outside.place(`${FAR}:4000`, ({ bytes }) => payload(1000 + bytes[0]!, bytes[0]!));
+    const u = rig.udp(A, 5000);
+    rig.inOneBreath(() => {
+      for (let i = 0; i < 32; i++) rig.send(u, FAR, 4000, Uint8Array.of(i));
+      rig.run();
+    });
+    expect(rig.got(u).map(({ bytes }) => bytes)).toEqual(Array.from({ length: 32 }, (_, i) => payload(1000 + i, i)));
+  });
+
   test('what comes in is delivered in order, also more than a turn takes', () => {
     const rig = newRig();
     const u = rig.udp(A, 5000);
