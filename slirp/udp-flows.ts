@@ -317,10 +317,16 @@ export class UdpFlows {
 
   /** The mapping that an address and port outside are, or `NO_ROW`. */
   private mappingAt(address: Address, port: number): number {
-    const m = this.byPort.get(portKey(port, !isIp4(address))) ?? NO_ROW;
-    if (m === NO_ROW || !this.options.isHost(address)) return NO_ROW;
-    const names = this.clients.get(m);
-    return names && !names.isAt(m, address) ? NO_ROW : m;
+    if (!this.options.isHost(address)) return NO_ROW;
+    const key = portKey(port, !isIp4(address));
+    const m = this.byPort.get(key) ?? NO_ROW;
+    if (m !== NO_ROW && !this.clients.has(m)) return m;
+    // Forwards may share a port on different addresses.
+    for (const [fixed, names] of this.clients) {
+      if (portKey(this.table.hostPortOf(fixed), this.table.isIp6(fixed)) === key && names.isAt(fixed, address))
+        return fixed;
+    }
+    return NO_ROW;
   }
 
   /** RFC 4787 REQ-9: seen by its outside address and port. */
