@@ -22,7 +22,7 @@ const CABLE = 'cable';
 const PLUG_END = 0;
 const STACK_END = 1;
 const MTU_BYTES = 1500;
-const LOOK_US = 100 * US_PER_MS; // between looks at the addresses: how late news of them may be
+const LOOK_US = 100 * US_PER_MS; // how late news may be: what changes at once is told in one line
 
 // A plug of these leaves for ever when it leaves; the others come back.
 const ONE_SHOT: ReadonlySet<string> = new Set(['seqpacket', 'tap', 'stdio', 'cmd']);
@@ -60,7 +60,7 @@ export class StackHost {
   private plugNews = '';
   private isPlugged = false;
   private isConfigured = false;
-  private seen = -1; // the addresses' generation at the last look
+  private isLooking = false; // a look is due
   private told = '';
   private isClosed = false;
 
@@ -132,7 +132,8 @@ export class StackHost {
       const why = this.plugNews.replace(/; trying again$/, '');
       throw new FailedError(`network '${name}' is not up (${why}); start it with: weft up`);
     }
-    this.look();
+    this.stack.onNews(() => this.lookSoon());
+    this.port.nudge();
   }
 
   private hear(event: string, port: number | undefined, text: string): void {
@@ -170,17 +171,18 @@ export class StackHost {
     }
   }
 
-  /** Tells of addresses when something changed and all are decided. */
+  private lookSoon(): void {
+    if (this.isLooking) return;
+    this.isLooking = true;
+    this.fabric.at(this.fabric.nowUs() + LOOK_US, () => this.look());
+  }
+
+  /** Tells what is new, and the addresses when all are decided. */
   private look(): void {
+    this.isLooking = false;
     if (this.isClosed) return;
-    const { fabric, stack } = this;
-    const { addresses } = stack;
-    for (const line of stack.configuration.news()) this.options.tell(line);
-    if (addresses.generation !== this.seen) {
-      this.seen = addresses.generation;
-      this.tellAddresses();
-    }
-    fabric.at(fabric.nowUs() + LOOK_US, () => this.look());
+    for (const line of this.stack.configuration.news()) this.options.tell(line);
+    this.tellAddresses();
   }
 
   private tellAddresses(): void {

@@ -77,6 +77,7 @@ export class SlirpCounters {
   echoForbidden = 0; // the host has no ping sockets for its users
   errorsToGuests = 0; // ICMP
   forwardsAccepted = 0;
+  forwardsFailed = 0; // the guest could not be connected to
   // Refused or lost, each with its reason:
   prohibited = 0; // by a rule
   guestFull = 0; // the guest, or the gateway, has as many flows as it may

@@ -56,6 +56,8 @@ export class IcmpError {
   errno = 0;
   /** RFC 1122 §4.2.3.9: protocol or port unreachable, and their IPv6 counterparts. The rest is soft. */
   isHard = false;
+  /** This host itself says so: the next hop does not answer. Nobody can have forged it. */
+  isLocal = false;
   /** The path's new MTU in bytes if it is "too big", else 0. The path already knows. */
   mtuBytes = 0;
 }

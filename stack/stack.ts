@@ -12,7 +12,8 @@
 // Five verbs drive it. `receive` takes a frame and answers at once what is answered at once (ACK, RST, echo, advertisement)
 // into the `Output` of an interface. `poll` lets connections send what they may and takes in what this host sent to itself.
 // `expire` does what is due, `deadlineUs` says when that is. `dispatch` tells the programs. A `StackPort` makes a port of an
-// interface and calls all five; who calls sockets in between calls `nudge` of the port.
+// interface and calls all five; who calls sockets in between calls `nudge` of the port. A gateway or server that lives in the
+// stack is a `StackUser`, with a turn in `poll` and deadlines of its own; it claims the sockets that it has.
 //
 // Time. The stack's own clock, `shared.nowUs`, is the host's plus an offset that `load` sets, so that it goes on where
 // `save` left it: no deadline is rewritten and TCP's timestamps do not jump when a stack moves to another host.
@@ -157,6 +158,8 @@ export class Stack {
   private isClosed = false;
   private readonly wakers: (() => void)[] = [];
   private readonly users: StackUser[] = [];
+  private readonly readers: (() => void)[] = [];
+  private toldGeneration = -1; // of the addresses, when readers were told last
 
   constructor({ slab, secret, nowUs, limits }: StackOptions) {
     this.limits = { ...LIMITS, ...limits };
@@ -323,6 +326,7 @@ export class Stack {
     this.tick(nowUs);
     this.configuration.react();
     this.streams.dispatch();
+    this.tellReaders();
   }
 
   /** `user` gets its turn at the start of each `poll`, and its deadlines are the stack's. It is not in a snapshot. */
@@ -338,6 +342,23 @@ export class Stack {
   /** `act` is called when programs left work for the stack: for who drives ports without a host, as the simulator. */
   onWake(act: () => void): void {
     this.wakers.push(act);
+  }
+
+  /**
+   * `act` is called from `dispatch`, first from the next, when addresses changed and as long as the configuration has news that
+   * nobody took.
+   */
+  onNews(act: () => void): void {
+    this.readers.push(act);
+    this.toldGeneration = -1;
+  }
+
+  private tellReaders(): void {
+    if (this.readers.length === 0) return;
+    const { generation } = this.addresses;
+    if (generation === this.toldGeneration && !this.configuration.hasNews) return;
+    this.toldGeneration = generation;
+    for (const act of this.readers) act();
   }
 
   /** Everything that the stack is, to be given to `load`. Streams are not in it: their owners adopt the sockets anew. */
@@ -402,7 +423,8 @@ export class Stack {
     ];
   }
 
-  private wake(): void {
+  /** Programs or users called the stack outside of its turns: its ports ask for one soon, never from within. */
+  wake(): void {
     for (const port of this.ports) port.nudge();
     for (const act of this.wakers) act();
   }

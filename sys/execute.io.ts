@@ -49,6 +49,17 @@ export function limitOpenFiles(soft: number): void {
   sys().prlimit(0, RLIMIT_NOFILE, memory.base + limit, 0);
 }
 
+/** Raises the soft limit of open files to the hard one: Node does at its start, but who started it may have asked otherwise. */
+export function raiseOpenFiles(): void {
+  const memory = callMemory();
+  const limit = memory.zeros(16);
+  if (sys().prlimit(0, RLIMIT_NOFILE, 0, memory.base + limit) < 0) return;
+  const hard = memory.view.getBigUint64(limit + 8, true);
+  if (memory.view.getBigUint64(limit, true) === hard) return;
+  memory.view.setBigUint64(limit, hard, true);
+  sys().prlimit(0, RLIMIT_NOFILE, memory.base + limit, 0);
+}
+
 /** Asks for `signal` when the parent dies. */
 export function signalOnParentDeath(signal: number): void {
   check(sys().prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0), 'PR_SET_PDEATHSIG');

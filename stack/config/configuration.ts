@@ -90,6 +90,11 @@ export class Configuration implements Part {
     return chosen.map((one) => one.describe()).join('\n');
   }
 
+  /** True if `news` would give something. */
+  get hasNews(): boolean {
+    return !this.reports.isEmpty;
+  }
+
   /** What happened since the last call, a line each: `eth0: 10.0.0.5/24 by DHCP from 10.0.0.1, 1 h`. */
   news(): string[] {
     return this.reports.take();

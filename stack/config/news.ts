@@ -15,6 +15,10 @@ export class News {
     this.lines.push(line);
   }
 
+  get isEmpty(): boolean {
+    return this.lines.length === 0;
+  }
+
   /** All lines that were not taken yet, oldest first. */
   take(): string[] {
     const { lines } = this;

@@ -185,6 +185,7 @@ export class IcmpProtocol implements Transport {
     error.code = code;
     error.errno = errnoOf4(type, code);
     error.isHard = isHard4(type, code);
+    error.isLocal = false;
     error.mtuBytes = 0;
     if (type === icmp.Type.Unreachable && code === icmp.Unreachable.FragmentationNeeded) {
       // RFC 1191 §5: old routers say nothing; the plateau below the packet's length is as good a guess as any.

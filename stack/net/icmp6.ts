@@ -225,6 +225,7 @@ export class Icmp6Protocol implements Transport {
     error.code = code;
     error.errno = errnoOf6(type, code);
     error.isHard = isHard6(type, code);
+    error.isLocal = false;
     error.mtuBytes = 0;
     if (type === icmp6.Type.PacketTooBig) {
       error.mtuBytes = icmp6.mtu(view, packet.at);

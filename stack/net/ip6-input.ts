@@ -7,7 +7,7 @@ import * as ethernet from '../../wire/ethernet.ts';
 import * as icmp6 from '../../wire/icmp6.ts';
 import { Protocol } from '../../wire/ipv4.ts';
 import * as ipv6 from '../../wire/ipv6.ts';
-import { type Address, isAny, isIp4, isLoopback, isMulticast, read6 } from '../address.ts';
+import { type Address, isAny, isIp4, isLinkLocal, isLoopback, isMulticast, read6 } from '../address.ts';
 import { ANY_IFACE } from '../ip.ts';
 import { type NetworkInterface, PACKET_BYTES_MAX } from '../link/interfaces.ts';
 import { type Membership, NO_MEMBERSHIP } from '../link/next-hops.ts';
@@ -96,7 +96,8 @@ export class Ip6Input {
         (iface.forwards6 && isAllRouters(target)) ||
         this.groups.isMember(iface.number, target, source)
       );
-    return iface.acceptsAny || this.parts.addresses.isTarget(target, iface.number);
+    // RFC 4291 §2.5.6: no router takes a packet for another's link-local address.
+    return (iface.acceptsAny && !isLinkLocal(target)) || this.parts.addresses.isTarget(target, iface.number);
   }
 
   /** Walks on from where the walk is, to the upper layer. */

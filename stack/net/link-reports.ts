@@ -93,6 +93,7 @@ export class LinkReports {
     error.code = isIp6 ? ADDRESS : HOST;
     error.errno = Errno.EHOSTUNREACH;
     error.isHard = false;
+    error.isLocal = true;
     error.mtuBytes = 0;
     this.protocols.fail(error);
   }

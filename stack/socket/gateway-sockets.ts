@@ -10,7 +10,7 @@ import type { Span } from '../../core/span.ts';
 import type { Address } from '../address.ts';
 import { Errno } from '../errno.ts';
 import type { GuestError, GuestErrors } from '../net/guest-error.ts';
-import { SendFlag, type Tcp } from '../tcp/tcp.ts';
+import { SendFlag, State, type Tcp } from '../tcp/tcp.ts';
 import type { Echo } from './echo.ts';
 import { MessageFlag } from './message-flag.ts';
 import type { Links } from './packet-socket.ts';
@@ -104,6 +104,11 @@ export class GatewaySockets {
     if (this.table.kindOf(h) !== SocketKind.Stream) return -Errno.EBADF;
     const more = (flags & MessageFlag.More) !== 0 ? SendFlag.More : 0;
     return this.tcp.commit(this.table.indexOf(h), count, more);
+  }
+
+  /** Where the connection is in its life: a value of `TcpState`, Closed for a handle of anything else. */
+  state(h: number): State {
+    return this.table.kindOf(h) === SocketKind.Stream ? this.tcp.stateOf(this.table.indexOf(h)) : State.Closed;
   }
 
   /**

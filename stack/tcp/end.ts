@@ -22,10 +22,11 @@ export function startTimeWait(core: Core, c: number, isFinNew: boolean): void {
   else core.release(c);
 }
 
-/** In FIN-WAIT-2 a connection that nobody has any more waits for the peer's FIN only so long. */
+/** In FIN-WAIT-2 a connection that nobody has any more waits for the peer's FIN only so long; others keep their keep-alive. */
 export function waitForFin(core: Core, c: number): void {
+  if (!core.has(c, Is.Orphan)) return;
   core.cancelTimer(c, Timer.Slow);
-  if (core.has(c, Is.Orphan)) core.setTimer(c, Timer.Slow, core.shared.nowUs + FIN_WAIT_2_US);
+  core.setTimer(c, Timer.Slow, core.shared.nowUs + FIN_WAIT_2_US);
 }
 
 /** Whether ABORT sends a reset: RFC 9293 §3.10.5 names these states. */

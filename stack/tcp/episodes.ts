@@ -9,6 +9,7 @@ import { rackTimedOut, settleReordering } from './rack.ts';
 import { Mark, Option, Phase, type RecoveryTable } from './recovery-table.ts';
 import type { Scoreboard } from './scoreboard.ts';
 import { Seg, type Segments } from './segments.ts';
+import { Before, NO_UNDO } from './undo-table.ts';
 
 const EPISODE_MARKS = Mark.MtuProbe | Mark.Rescued | Mark.PartialSeen | Mark.Probed | Mark.ProbeDue | Mark.ProbeIsCopy;
 
@@ -117,23 +118,29 @@ export class Episodes {
   /** RFC 3708: true if every retransmission of the episode turned out to be a duplicate, by the DSACK of this ACK. */
   isAllDuplicate(c: number, delivery: Delivery): boolean {
     const { table } = this;
-    if (delivery.dsackBytes === 0 || !table.has(c, Mark.Undoable) || table.undoBytes[c] === 0) return false;
-    table.undoBytes[c] = Math.max(0, table.undoBytes[c]! - delivery.dsackBytes);
-    return table.undoBytes[c] === 0;
+    if (delivery.dsackBytes === 0 || !table.has(c, Mark.Undoable)) return false;
+    const { before } = table;
+    const row = table.undoRow[c]!;
+    if (before.get(row, Before.Bytes) === 0) return false;
+    const left = Math.max(0, before.get(row, Before.Bytes) - delivery.dsackBytes);
+    before.set(row, Before.Bytes, left);
+    return left === 0;
   }
 
   /** The episode was about nothing: window, threshold and CUBIC's state are as before it (RFC 4015 §4, RFC 9438 §4.9). */
   undo(c: number): void {
     const { table } = this;
     this.undos++;
-    table.cwnd[c] = Math.max(table.cwnd[c]!, table.undoCwnd[c]!);
-    table.ssthresh[c] = table.undoSsthresh[c]!;
-    table.cubicMax[c] = table.undoCubicMax[c]!;
-    table.cubicPrior[c] = table.undoCubicPrior[c]!;
-    table.cubicKUs[c] = table.undoCubicKUs[c]!;
-    table.cubicEpochUs[c] = table.undoCubicEpochUs[c]!;
-    table.cubicOrigin[c] = table.undoCubicOrigin[c]!;
-    table.cubicReno[c] = table.undoCubicReno[c]!;
+    const { before } = table;
+    const row = table.undoRow[c]!;
+    table.cwnd[c] = Math.max(table.cwnd[c]!, before.get(row, Before.Cwnd));
+    table.ssthresh[c] = before.get(row, Before.Ssthresh);
+    table.cubicMax[c] = before.get(row, Before.CubicMax);
+    table.cubicPrior[c] = before.get(row, Before.CubicPrior);
+    table.cubicKUs[c] = before.get(row, Before.CubicKUs);
+    table.cubicEpochUs[c] = before.get(row, Before.CubicEpochUs);
+    table.cubicOrigin[c] = before.get(row, Before.CubicOrigin);
+    table.cubicReno[c] = before.get(row, Before.CubicReno);
     if (table.phase[c]! >= Phase.Recovery) settleReordering(table, c);
     this.board.forgetLosses(c);
     table.phase[c] = Phase.Open;
@@ -146,7 +153,9 @@ export class Episodes {
   noteResent(c: number, bytes: number, nowUs: number): void {
     const { table } = this;
     if (!table.has(c, Mark.Undoable)) return;
-    table.undoBytes[c] = table.undoBytes[c]! + bytes;
+    const { before } = table;
+    const row = table.undoRow[c]!;
+    before.set(row, Before.Bytes, before.get(row, Before.Bytes) + bytes);
     if (table.has(c, Mark.Timestamped)) return;
     table.firstResentUs[c] = nowUs;
     table.set(c, Mark.Timestamped);
@@ -165,15 +174,18 @@ export class Episodes {
 
   private remember(c: number): void {
     const { table } = this;
-    table.undoCwnd[c] = table.cwnd[c]!;
-    table.undoSsthresh[c] = table.ssthresh[c]!;
-    table.undoCubicMax[c] = table.cubicMax[c]!;
-    table.undoCubicPrior[c] = table.cubicPrior[c]!;
-    table.undoCubicKUs[c] = table.cubicKUs[c]!;
-    table.undoCubicEpochUs[c] = table.cubicEpochUs[c]!;
-    table.undoCubicOrigin[c] = table.cubicOrigin[c]!;
-    table.undoCubicReno[c] = table.cubicReno[c]!;
-    table.undoBytes[c] = 0;
+    const { before } = table;
+    if (table.undoRow[c] === NO_UNDO) table.undoRow[c] = before.take();
+    const row = table.undoRow[c]!;
+    before.set(row, Before.Cwnd, table.cwnd[c]!);
+    before.set(row, Before.Ssthresh, table.ssthresh[c]!);
+    before.set(row, Before.CubicMax, table.cubicMax[c]!);
+    before.set(row, Before.CubicPrior, table.cubicPrior[c]!);
+    before.set(row, Before.CubicKUs, table.cubicKUs[c]!);
+    before.set(row, Before.CubicEpochUs, table.cubicEpochUs[c]!);
+    before.set(row, Before.CubicOrigin, table.cubicOrigin[c]!);
+    before.set(row, Before.CubicReno, table.cubicReno[c]!);
+    before.set(row, Before.Bytes, 0);
     table.unset(c, Mark.Timestamped); // RFC 3522 §3.2 step 2: of an episode's retransmissions the first counts
     table.set(c, Mark.Undoable);
   }

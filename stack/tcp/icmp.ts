@@ -30,7 +30,8 @@ export function takeIcmp(core: Core, error: IcmpError): void {
   }
   const state = col.state[c]!;
   const isOpening = state === State.SynSent || state === State.SynReceived;
-  // RFC 5461 §4: hard errors end a connection only while it is being opened. All others are told if it fails later.
-  if (error.isHard && isOpening) core.finish(c, error.errno);
+  // RFC 5461 §4: hard errors end a connection only while it is being opened. All others are told if it fails later, but that
+  // the next hop is not there this host knows for itself: as in Linux a connect waits no longer than its neighbour is looked for.
+  if ((error.isHard && isOpening) || (error.isLocal && state === State.SynSent)) core.finish(c, error.errno);
   else col.softError[c] = error.errno;
 }

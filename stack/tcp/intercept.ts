@@ -90,7 +90,7 @@ export function receiveWithheld(core: Core, c: number): Drop {
 
 /** The handshake goes on: 0, or -EINVAL for what is not withheld. How it went says `readiness`, as after `connect`. */
 export function admit(core: Core, c: number): number {
-  if (!core.has(c, Is.Withheld)) return -Errno.EINVAL;
+  if (!core.has(c, Is.Withheld) || core.col.state[c] !== State.SynReceived) return -Errno.EINVAL; // the peer may be gone
   core.unset(c, Is.Withheld);
   core.set(c, Is.SynDue);
   core.setTimer(c, Timer.Send, core.shared.nowUs + SYN_RTO_US);

@@ -1,6 +1,7 @@
 // One row per connection: everything that loss recovery and congestion control remember, in columns.
 
-import type { Column, StateReader, StateWriter } from '../../core/state.ts';
+import { type Column, StateError, type StateReader, type StateWriter } from '../../core/state.ts';
+import { NO_UNDO, UndoTable } from './undo-table.ts';
 
 /** No descriptor. */
 export const NO_SEGMENT = -1;
@@ -31,7 +32,7 @@ export const Mark = {
   ProbeDue: 32, // a loss probe was asked for and is the next to be sent
   Probed: 64, // `tlpEnd` holds TLP.end_seq
   ProbeIsCopy: 128, // RFC 8985 §7.1: TLP.is_retrans
-  Undoable: 256, // the columns undo… hold what was before the reduction
+  Undoable: 256, // `before` holds what was before the reduction
   Timestamped: 512, // `firstResentUs` holds when the episode's first retransmission was sent
   PartialSeen: 1024, // RFC 6582 §4: the episode's first partial ACK came, so the timer is not restarted any more
   SynLost: 2048, // RFC 6298 §5.7
@@ -73,15 +74,6 @@ const F64 = [
   'roundMinUs',
   'lastRoundMinUs',
   'cssBaseUs',
-  'undoCwnd',
-  'undoSsthresh',
-  'undoBytes',
-  'undoCubicMax',
-  'undoCubicPrior',
-  'undoCubicKUs',
-  'undoCubicEpochUs',
-  'undoCubicOrigin',
-  'undoCubicReno',
 ] as const;
 const I32 = [
   'una',
@@ -111,6 +103,7 @@ const I32 = [
   'segmentCount',
   'state',
   'dupAcks',
+  'undoRow',
 ] as const;
 const U8 = [
   'phase',
@@ -136,6 +129,7 @@ function grown<T extends Float64Array | Int32Array | Uint8Array>(column: T, made
 export class RecoveryTable {
   /** Rows there are. */
   rows = 0;
+  readonly before = new UndoTable();
 
   // Window, RFC 5681. `grown`: bytes acknowledged that did not add up to a segment of growth.
   cwnd = new Float64Array(0);
@@ -178,17 +172,9 @@ export class RecoveryTable {
   tlpEnd = new Int32Array(0);
   probeSeq = new Int32Array(0);
   probeEnd = new Int32Array(0);
-  // Undo and F-RTO.
+  // Undo and F-RTO. `undoRow`: of `before`, or NO_UNDO.
+  undoRow = new Int32Array(0);
   firstResentUs = new Float64Array(0);
-  undoCwnd = new Float64Array(0);
-  undoSsthresh = new Float64Array(0);
-  undoBytes = new Float64Array(0);
-  undoCubicMax = new Float64Array(0);
-  undoCubicPrior = new Float64Array(0);
-  undoCubicKUs = new Float64Array(0);
-  undoCubicEpochUs = new Float64Array(0);
-  undoCubicOrigin = new Float64Array(0);
-  undoCubicReno = new Float64Array(0);
   frto = new Uint8Array(0);
   frtoNxt = new Int32Array(0);
   // PRR, RFC 9937.
@@ -237,6 +223,7 @@ export class RecoveryTable {
     for (const name of ['first', 'last', 'oldest', 'newest', 'hint', 'lostHint'] as const) {
       this[name].fill(NO_SEGMENT, this.rows);
     }
+    this.undoRow.fill(NO_UNDO, this.rows);
     this.deadlineUs.fill(Infinity, this.rows);
     this.doubles = F64.map((name) => this[name]);
     this.words = I32.map((name) => this[name]);
@@ -246,6 +233,7 @@ export class RecoveryTable {
 
   /** Sets row `c` to zeros and empty lists. */
   clear(c: number): void {
+    if (this.undoRow[c] !== NO_UNDO) this.before.give(this.undoRow[c]!);
     const { doubles, words, bytes } = this;
     for (let i = 0; i < doubles.length; i++) doubles[i]![c] = 0;
     for (let i = 0; i < words.length; i++) words[i]![c] = 0;
@@ -256,6 +244,7 @@ export class RecoveryTable {
     this.newest[c] = NO_SEGMENT;
     this.hint[c] = NO_SEGMENT;
     this.lostHint[c] = NO_SEGMENT;
+    this.undoRow[c] = NO_UNDO;
     this.deadlineUs[c] = Infinity;
   }
 
@@ -280,12 +269,18 @@ export class RecoveryTable {
   save(state: StateWriter): void {
     state.number(this.rows);
     for (const column of this.columns()) state.column(column);
+    this.before.save(state);
   }
 
   /** @param rowsMax refuses more rows. */
   load(state: StateReader, rowsMax: number): void {
     this.grow(state.integer(0, rowsMax));
     for (const column of this.columns()) state.into(column);
+    this.before.load(state, rowsMax);
+    this.before.check(this.undoRow);
+    for (let c = 0; c < this.rows; c++) {
+      if (this.has(c, Mark.Undoable) && this.undoRow[c] === NO_UNDO) throw new StateError('nothing to undo with');
+    }
   }
 
   private columns(): Column[] {

@@ -188,7 +188,8 @@ function fireKeepAlive(core: Core, c: number): void {
   const { col, shared } = core;
   const { nowUs } = shared;
   const dueUs = col.heardUs[c]! + col.keepIdleUs[c]!;
-  const isBusy = col.sndUna[c] !== col.sndNxt[c] || col.sndEnd[c] !== col.sndNxt[c];
+  const isUnsent = col.sndEnd[c] !== col.sndNxt[c] && !core.has(c, Is.FinSent); // the FIN is past the end
+  const isBusy = col.sndUna[c] !== col.sndNxt[c] || isUnsent;
   if (nowUs < dueUs || isBusy) {
     core.setTimer(c, Timer.Slow, isBusy ? nowUs + col.keepIdleUs[c]! : dueUs);
     return;

@@ -88,6 +88,7 @@ export class SimHost implements HostSockets {
   readonly peers: SimPeer[] = [];
   /** Calls of `receive` and `send`: how much work there was. */
   calls = 0;
+  dispatches = 0;
   wake: () => void;
   private readonly slab: Slab;
   private readonly bufferBytes: number;
@@ -150,11 +151,11 @@ export class SimHost implements HostSockets {
   want(h: number, events: number): void {
     const handle = this.handles[h]!;
     handle.wanted = events;
-    handle.isTold = false;
     this.changed(h);
   }
 
   dispatch(): void {
+    this.dispatches++;
     this.isDispatching = true;
     const round = [...this.touched];
     this.touched.clear();
@@ -409,6 +410,7 @@ export class SimHost implements HostSockets {
     const handle = this.handles[h];
     if (!handle) return;
     this.touched.add(h);
+    handle.isTold = false;
     if (!this.isDispatching && this.dueOf(h, handle) !== 0) this.wake();
   }
 }

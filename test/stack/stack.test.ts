@@ -3,7 +3,7 @@ import { PLAIN } from '../../core/burst.ts';
 import { Drop } from '../../core/drop.ts';
 import { Slab } from '../../core/slab.ts';
 import { StateError } from '../../core/state.ts';
-import { Family, parseAddress, Ready, SocketType, type Stack, StackPort } from '../../stack/stack.ts';
+import { AddressState, Family, parseAddress, Ready, SocketType, type Stack, StackPort } from '../../stack/stack.ts';
 import { addAddress, HostPair, newHost } from '../kit/stack-kit.ts';
 
 const BYTES = 1_000_000;
@@ -129,4 +129,21 @@ test('what comes in by one interface and leaves by another wakes the other port'
   other.close();
   port.flush(0);
   expect(woken).toEqual([other]);
+});
+
+test('who reads news is called when addresses changed or the configuration has news, and at no other turn', () => {
+  const { a, pair } = new HostPair();
+  let calls = 0;
+  const turn = (): number => {
+    const before = calls;
+    a.dispatch(pair.nowUs);
+    return calls - before;
+  };
+  a.onNews(() => calls++);
+  expect([turn(), turn()]).toEqual([1, 0]);
+  const n = a.addresses.find(parseAddress('10.0.0.1')!, 2);
+  a.addresses.setState(n, AddressState.Deprecated);
+  expect([turn(), turn()]).toEqual([1, 0]);
+  a.addresses.remove(n);
+  expect([turn(), turn()]).toEqual([1, 0]);
 });

@@ -93,6 +93,8 @@ describe('a line', () => {
 describe('DHCPv4', () => {
   test('leases an address with its routes, MTU, servers, domains; renews; and forgets all when the lease ends', async () => {
     const lab = new Lab();
+    const told: string[] = [];
+    lab.a.onNews(() => told.push(...lab.a.configuration.news()));
     const server = new Dhcp4Server(lab);
     const dns = new DnsServer(lab);
     dns.names.set('web.lab', ['10.0.0.1']);
@@ -106,7 +108,7 @@ describe('DHCPv4', () => {
     lab.run(S);
     expect(server.heard).toEqual(['Discover', 'Request']);
     expect(server.hostName).toContain('example');
-    expect(lab.news).toContain('eth0: 10.0.0.5/24 by DHCP from 10.0.0.1, 1 h');
+    expect(told).toContain('eth0: 10.0.0.5/24 by DHCP from 10.0.0.1, 1 h');
     expect(routesOf(lab.a, RouteOrigin.Dhcp4)).toEqual(['0.0.0.0/0 10.0.0.1']);
     expect(lab.a.interfaces.get(ETH)!.linkMtuBytes).toBe(1400);
     expect(lab.a.configuration.hostNameOf(ETH)).toBe('five');
@@ -121,7 +123,7 @@ describe('DHCPv4', () => {
     lab.run(3700 * S);
     expect(lab.addresses().filter((one) => one.startsWith('10.'))).toEqual([]);
     expect(routesOf(lab.a, RouteOrigin.Dhcp4)).toEqual([]);
-    expect(lab.news).toContain('eth0: the lease of 10.0.0.5 is over');
+    expect(told).toContain('eth0: the lease of 10.0.0.5 is over');
     server.answer = 'ack';
     expect(lab.until(() => lab.has('10.0.0.5/24'), 200 * S)).toBe(true);
   });

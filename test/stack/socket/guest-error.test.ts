@@ -16,13 +16,13 @@ import {
   type Stack,
   TcpState,
 } from '../../../stack/stack.ts';
-import { addGateway, HostPair, newHost } from '../../kit/stack-kit.ts';
+import { addGateway, type HostOptions, HostPair, newHost } from '../../kit/stack-kit.ts';
 
 const BYTES = Uint8Array.of(1, 2, 3, 4);
 const S = 1_000_000;
 
-function gateway() {
-  const { pair, a: inner, b: gate } = new HostPair({ link: { delayUs: 100 } });
+function gateway(options: HostOptions = {}) {
+  const { pair, a: inner, b: gate } = new HostPair({ link: { delayUs: 100 }, ...options });
   addGateway(inner, 2, '10.0.0.2');
   addGateway(inner, 2, 'fd00::2');
   gate.interfaces.get(2)!.acceptsAny = true;
@@ -361,4 +361,53 @@ test.each([FAR4, FAR6])('an open connection to %s is told of a smaller path MTU'
   run();
   const path = inner.paths.find(guest!.address, wanted!.address, 0);
   expect(inner.paths.mtuOf(path)).toBe(1300);
+});
+
+test.each([FAR4, FAR6])(
+  'with a long MTU and offloads: what is long goes whole to and from %s, and of an error as much as may be',
+  (to) => {
+    const { inner, gate, run } = gateway({ mtuBytes: 65_520, takesOffload: true });
+    const is6 = to.includes(':');
+    const g = gate.sockets.socket(Family.Inet6, SocketType.Datagram);
+    const e = gate.sockets.socket(familyOf(to), SocketType.Datagram, echoOf(to));
+    for (const h of [g, e]) expect(gate.sockets.gateway.intercept(h, 2)).toBe(0);
+    const u = socketFor(inner, to, SocketType.Datagram);
+    const p = socketFor(inner, to, SocketType.Datagram, echoOf(to));
+    const far = parseAddress(to)!;
+    const long = request(to, 3, 30_000);
+    inner.sockets.sendTo(u, long, 0, 9000, far, 53);
+    inner.sockets.sendTo(p, long, 0, long.length, far, 0);
+    run();
+    const into = new Uint8Array(65_536);
+    expect(gate.sockets.receiveFrom(e, into, 0, into.length)).toBe(long.length);
+    const guest = gate.sockets.message.source.slice();
+    into[0] = is6 ? 129 : 0;
+    expect(gate.sockets.gateway.sendFrom(e, into, 0, long.length, far, 0, guest, 0)).toBe(long.length);
+    expect(gate.sockets.receiveFrom(g, into, 0, into.length)).toBe(9000);
+    const error = errorAbout(gate, to, is6 ? 2 : 3, is6 ? 0 : 4, 1400);
+    error.at = gate.shared.slab.alloc(16_384);
+    expect(gate.sockets.gateway.sendError(error)).toBe(0);
+    run();
+    expect(inner.sockets.receiveFrom(p, into, 0, into.length)).toBe(long.length);
+    expect(into.subarray(8, long.length)).toEqual(long.subarray(8));
+    const told = nextError(inner, u);
+    expect(told).toMatchObject({ errno: 90, info: 1400, port: 53 });
+    expect(told!.payload.length).toBe(is6 ? 1280 - 2 * 40 - 16 : 576 - 2 * 20 - 16);
+  },
+);
+
+test("a packet for another's link-local address is nobody's here (RFC 4291 §2.5.6)", () => {
+  const { inner, gate, run } = gateway();
+  const g = gate.sockets.socket(Family.Inet6, SocketType.Datagram);
+  gate.sockets.gateway.intercept(g, 2);
+  run();
+  const far = parseAddress('fe80::99')!;
+  const mac = gate.interfaces.get(2)!.mac;
+  inner.autoconf.neighbors.setStatic(2, far, mac);
+  const before = gate.shared.drops.counts[Drop.NotForUs]!;
+  const u = inner.sockets.socket(Family.Inet6, SocketType.Datagram);
+  inner.sockets.sendTo(u, BYTES, 0, 4, far, 53, 2);
+  run();
+  expect(gate.sockets.receive(g, buffer, 0, 4)).toBe(-11);
+  expect(gate.shared.drops.counts[Drop.NotForUs]! - before).toBe(1);
 });

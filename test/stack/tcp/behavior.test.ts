@@ -367,6 +367,26 @@ test('keep-alive: SND.NXT-1 without data; an answer ends it, silence ends the co
   expect(t.tcp.takeError(t.c)).toBe(Errno.ETIMEDOUT);
 });
 
+test('keep-alive goes on when our stream has ended and the peer’s has not (§3.8.4)', () => {
+  const t = new Bench().established();
+  t.tcp.setOption(t.c, TcpOption.KeepAlive, 1);
+  t.tcp.setOption(t.c, TcpOption.KeepIdleUs, 10 * S);
+  t.tcp.setOption(t.c, TcpOption.KeepIntervalUs, S);
+  t.tcp.setOption(t.c, TcpOption.KeepCount, 2);
+  t.tcp.shutdown(t.c, How.Write);
+  t.tcp.poll();
+  expect(t.sent()).toEqual(['FA 1:1(0) ack 1']);
+  t.give('A', 1, 2);
+  t.host.pass(10 * S);
+  expect(t.sent()).toEqual(['A 1:1(0) ack 1']);
+  t.give('A', 1, 2);
+  t.host.pass(10 * S);
+  expect(t.sent()).toEqual(['A 1:1(0) ack 1']);
+  t.host.pass(3 * S);
+  expect(t.sent().at(-1)).toBe('RA 2:2(0) ack 1');
+  expect(t.tcp.takeError(t.c)).toBe(Errno.ETIMEDOUT);
+});
+
 test('the peer’s keep-alive is answered (§3.8.4)', () => {
   const t = new Bench().established();
   t.give('A', 0, 1);

@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest';
 import { formatAddress, parseAddress, Ready, type Stack, TcpState } from '../../../stack/stack.ts';
-import { RESET } from '../../../stack/tcp/tcp.ts';
+import { RESET, SILENT } from '../../../stack/tcp/tcp.ts';
 import { addGateway, HostPair, newHost } from '../../kit/stack-kit.ts';
 import { Bench, MSS_1460 } from '../kit-tcp.ts';
 
@@ -68,6 +68,21 @@ test.each(['192.0.2.7', '2001:db8::7'])('a SYN for %s is withheld, admitted, and
   expect(inner.tcp.receive(c, into, 0, 8, 0)).toBe(3);
 });
 
+test.each(['192.0.2.7', '2001:db8::7'])(
+  'one to %s that is refused silently asks again, and is withheld again',
+  (to) => {
+    const { inner, gate, i, step, connect } = gateway();
+    const c = connect(to, 80);
+    expect(gate.tcp.refuse(gate.tcp.nextIntercepted(i), SILENT)).toBe(0);
+    expect(gate.tcp.connections).toBe(1);
+    step(2 * S);
+    expect(inner.tcp.stateOf(c)).toBe(TcpState.SynSent);
+    expect(gate.tcp.admit(gate.tcp.nextIntercepted(i))).toBe(0);
+    step();
+    expect(inner.tcp.stateOf(c)).toBe(TcpState.Established);
+  },
+);
+
 test.each([
   ['192.0.2.7', RESET],
   ['2001:db8::7', RESET],
@@ -129,6 +144,10 @@ test('a peer that gives up is told of; other segments are not answered', () => {
   t.give('R', 1, 0);
   expect(t.tcp.info(d).state).toBe('CLOSED');
   expect(t.tcp.takeError(d)).toBe(104);
+  expect(t.tcp.admit(d)).toBe(-22);
+  expect(t.tcp.refuse(d, RESET)).toBe(0);
+  expect(t.sent()).toEqual([]);
+  expect(t.tcp.connections).toBe(1);
 });
 
 test('what is no SYN is answered with a reset, as from CLOSED', () => {

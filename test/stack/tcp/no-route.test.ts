@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { Errno, Family, parseAddress, SocketOption, SocketType } from '../../../stack/stack.ts';
+import { Errno, Family, parseAddress, Ready, SocketOption, SocketType } from '../../../stack/stack.ts';
 import { HostPair } from '../../kit/stack-kit.ts';
 
 const MINUTE_US = 60_000_000;
@@ -41,6 +41,39 @@ test('one whose route comes back within that time goes on', () => {
   const { a, pair } = cutOff();
   pair.run(2 * MINUTE_US);
   a.interfaces.get(2)!.isUp = true;
+  pair.run(2 * MINUTE_US);
+  expect(a.tcp.info(0).sendQueueBytes).toBe(0);
+});
+
+test.each([
+  ['10.0.0.9', Family.Inet],
+  ['fd00::9', Family.Inet6],
+])('a connection to %s, where nobody is, fails when the neighbour is not found, and so does the next', (to, family) => {
+  const hosts = new HostPair();
+  const { a, pair } = hosts;
+  for (let i = 0; i < 2; i++) {
+    const client = a.sockets.socket(family, SocketType.Stream);
+    expect(a.sockets.connect(client, parseAddress(to)!, 80)).toBe(-Errno.EINPROGRESS);
+    const beganUs = pair.nowUs;
+    hosts.touch();
+    expect(pair.runUntil(() => (a.sockets.poll(client) & Ready.Error) !== 0, MINUTE_US)).toBe(true);
+    expect(a.sockets.getOption(client, SocketOption.Error)).toBe(Errno.EHOSTUNREACH);
+    expect(pair.nowUs - beganUs).toBe(3_000_000);
+    a.sockets.close(client);
+    expect(a.tcp.connections).toBe(0);
+  }
+});
+
+test('what is open outlives a neighbour that is away for a while', () => {
+  const { a, b, pair } = cutOff();
+  a.interfaces.get(2)!.isUp = true;
+  b.interfaces.get(2)!.isUp = false; // nobody answers ARP
+  pair.run(2 * MINUTE_US);
+  expect(a.tcp.info(0).state).toBe('ESTABLISHED');
+  const { neighbors } = a.autoconf;
+  const n = neighbors.lookup(2, parseAddress('10.0.0.2')!);
+  expect(n >= 0 && neighbors.isUsable(n)).toBe(false);
+  b.interfaces.get(2)!.isUp = true;
   pair.run(2 * MINUTE_US);
   expect(a.tcp.info(0).sendQueueBytes).toBe(0);
 });
