@@ -68,7 +68,7 @@ export class HostDnsUpstream implements DnsUpstream, StackUser, HostUser {
   ignored = 0;
   private readonly parts: DnsUpstreamParts;
   private readonly out: DatagramBatch;
-  private outTo = -1; // the socket of what is in it
+  private outTo: Socket | undefined; // of what is in it
   private outIs6 = false;
   private list: readonly NameServerAddress[] = [];
   private seen: number | undefined;
@@ -117,13 +117,13 @@ export class HostDnsUpstream implements DnsUpstream, StackUser, HostUser {
   }
 
   flush(): void {
-    const { out, parts } = this;
+    const { out, parts, outTo } = this;
     const { count } = out;
     out.count = 0;
-    if (count > 0) {
+    if (outTo && count > 0) {
       // What does not go now is lost, as any datagram may be: the forwarder asks again.
       for (let from = 0; from < count; ) {
-        const sent = parts.host.sendDatagrams(this.outTo, out, from, count - from);
+        const sent = parts.host.sendDatagrams(outTo.h, out, from, count - from);
         if (sent === -Errno.EAGAIN) break;
         from += sent > 0 ? sent : 1;
       }
@@ -179,10 +179,10 @@ export class HostDnsUpstream implements DnsUpstream, StackUser, HostUser {
     if (out.count === 0) {
       const socket = this.socketFor(isIp6);
       if (!socket) return false;
-      this.outTo = socket.h;
+      this.outTo = socket;
       this.outIs6 = isIp6;
-      socket.queries += BATCH_DATAGRAMS;
     }
+    this.outTo!.queries++;
     const row = out.count++;
     const cell = out.cellAt(row);
     const { bytes: memory } = out.slab;

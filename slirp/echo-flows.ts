@@ -85,10 +85,10 @@ export class EchoFlows {
       errors: this.errors,
     });
     this.sender = new FlowSender(parts, this.table, {
-      errors: (m) => this.receiver.errors(m, this.table.handleOf(m)),
-      failed: (r, at, bytes, errno) => {
+      errors: (m) => this.receiver.errors(m, this.table.handleOf(m), true),
+      failed: (r, at, bytes, errno, info) => {
         this.about(r, at, bytes);
-        this.errors.fail(errno, 0, this.table.isIp6(this.table.mappingOf(r)));
+        this.errors.fail(errno, info, this.table.isIp6(this.table.mappingOf(r)));
       },
     });
     this.h4 = this.intercept(Family.Inet, SocketProtocol.Icmp);
@@ -182,7 +182,7 @@ export class EchoFlows {
     // RFC 7915 §5.1: what IPv6 may send anywhere, IPv4 may have to cut.
     const isSmall = !isIp6 && table.isGuest6(m) && bytes <= UNCUT6_BYTES;
     const isWhole = (message.flags & DatagramFlag.DontFragment) !== 0 && !isSmall;
-    sender.add(r, bytes, message.hops - 1, message.trafficClass, isWhole);
+    sender.add(r, bytes, Math.max(1, message.hops - 1), message.trafficClass, isWhole);
   }
 
   /** The guest has not asked there, or not for long: a remote, or `NO_ROW` and the guest is told. */

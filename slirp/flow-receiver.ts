@@ -14,7 +14,10 @@ const ERRORS_MAX = 64;
 export interface ReceiverUser {
   /** `bytes` at `at` came for mapping `m`; hops and traffic class -1 if the host does not say. */
   deliver(m: number, from: Address, port: number, at: number, bytes: number, hops: number, trafficClass: number): void;
-  /** Tells `errors` what a datagram of `m` to `target` was, of whose payload `bytes` at `at` are known; false if none can be meant. */
+  /**
+   * Tells `errors` what a datagram of `m` to `target` was, of whose payload `bytes` at `at` are known; false if none can be
+   * meant. `port` 0: the host did not say.
+   */
   about(m: number, target: Address, port: number, at: number, bytes: number): boolean;
   readonly errors: FlowErrors;
 }
@@ -55,19 +58,19 @@ export class FlowReceiver implements HostUser {
     if ((events & HostReady.In) !== 0) this.receive(m, h);
   }
 
-  /** Relays the errors that the host has for `h`: true if one is its own, of a datagram that it did not take. */
-  errors(m: number, h: number): boolean {
+  /**
+   * Relays the errors that the host has for `h`. While it sends (`isSending`), the sender tells of the host's own, which know
+   * less: then the result is what they say beside, the path's MTU or 0; -1 if there is none.
+   */
+  errors(m: number, h: number, isSending = false): number {
     const { error, user, parts } = this;
-    let isLocal = false;
+    let info = -1;
     for (let i = 0; i < ERRORS_MAX && parts.host.receiveError(h, error); i++) {
-      if (!user.about(m, error.target, error.port, error.at, error.bytes)) {
-        parts.counters.filtered++;
-        continue;
-      }
-      if (error.type < 0) isLocal = true;
-      user.errors.relay(error);
+      if (isSending && error.type < 0) info = error.info;
+      else if (user.about(m, error.target, error.port, error.at, error.bytes)) user.errors.relay(error);
+      else parts.counters.filtered++;
     }
-    return isLocal;
+    return info;
   }
 
   private receive(m: number, h: number): void {

@@ -10,10 +10,10 @@ const ALIGN = 64;
 
 /** Who sends. */
 export interface SenderUser {
-  /** The host has errors of mapping `m`: true if one is the host's own, of a datagram that it did not take. */
-  errors(m: number): boolean;
-  /** A datagram to remote `r` was not taken. */
-  failed(r: number, at: number, bytes: number, errno: number): void;
+  /** The host may have errors of mapping `m`: what its own one says beside, the path's MTU or 0; -1 if there is none. */
+  errors(m: number): number;
+  /** A datagram to remote `r` was not taken; `info` of EMSGSIZE is the path's MTU, or 0. */
+  failed(r: number, at: number, bytes: number, errno: number, info: number): void;
 }
 
 /** `room`, write there, `add`; at last `flush`. In between nobody else uses the batch. */
@@ -100,12 +100,16 @@ export class FlowSender {
    */
   private recover(h: number, i: number, sent: number): number {
     const { batch, user, mapping } = this;
-    if (user.errors(mapping) && sent === -Errno.EMSGSIZE) return 1;
-    const again = this.parts.host.sendDatagrams(h, batch, i, 1);
-    if (again > 0) return 1;
-    if (again === -Errno.EAGAIN) this.parts.counters.lost++;
-    else if (!user.errors(mapping) || again !== -Errno.EMSGSIZE)
-      user.failed(this.remotes[i]!, batch.at[i]!, batch.bytes[i]!, -again);
+    let errno = -sent;
+    let info = user.errors(mapping);
+    if (errno !== Errno.EMSGSIZE || info < 0) {
+      const again = this.parts.host.sendDatagrams(h, batch, i, 1);
+      if (again > 0) return 1;
+      errno = -again;
+      info = Math.max(info, user.errors(mapping));
+    }
+    if (errno === Errno.EAGAIN) this.parts.counters.lost++;
+    else user.failed(this.remotes[i]!, batch.at[i]!, batch.bytes[i]!, errno, Math.max(info, 0));
     return 1;
   }
 }

@@ -97,7 +97,9 @@ export class FlowTable {
   private mappingsFree = 0;
   private remoteTop = 0;
   private remotesFree = 0;
+  // What was found last, since datagrams come in rows; it may be free or another one's by now.
   private lastOut = NO_ROW;
+  private lastIn = NO_ROW;
 
   constructor(options: FlowTableOptions) {
     const { mappingsMax, remotesMax, remotesOfOneMax, key } = options;
@@ -302,12 +304,13 @@ export class FlowTable {
   }
 
   private findHost(m: number, address: Address, port: number): number {
+    if (this.lastIn >= 0 && this.isIn(this.lastIn, m, address, port)) return this.lastIn;
     const { remote } = this;
     let r = this.inHeads[this.inHash(m, address, 0)]! - 1;
     for (; r >= 0; r = remote[r * ROW + NextIn]! - 1) {
-      const row = r * ROW;
-      if (remote[row + Owner] !== m + 1 || (port >= 0 && remote[row + RemotePort] !== port)) continue;
-      if (same(remote, row + Host, address, 0)) return r;
+      if (!this.isIn(r, m, address, port)) continue;
+      this.lastIn = r;
+      return r;
     }
     return NO_ROW;
   }
@@ -356,7 +359,6 @@ export class FlowTable {
     if (--mapping[guest + Count]! === 0) this.withRemotes--;
     this.remotes--;
     this.freeRemotes[this.remotesFree++] = r;
-    if (this.lastOut === r) this.lastOut = NO_ROW;
   }
 
   mappingOf(r: number): number {
@@ -421,7 +423,15 @@ export class FlowTable {
     const row = r * ROW;
     if (remote[row + NamePort] !== namePort || !same(remote, row + Name, name, 0)) return false;
     const owner = (remote[row + Owner]! - 1) * ROW;
-    return mapping[owner + Port] === port && same(mapping, owner + Guest, guest, 0);
+    return owner >= 0 && mapping[owner + Port] === port && same(mapping, owner + Guest, guest, 0);
+  }
+
+  /** Port -1 is any. */
+  private isIn(r: number, m: number, address: Address, port: number): boolean {
+    const { remote } = this;
+    const row = r * ROW;
+    if (remote[row + Owner] !== m + 1 || (port >= 0 && remote[row + RemotePort] !== port)) return false;
+    return same(remote, row + Host, address, 0);
   }
 
   private chainIn(r: number): void {

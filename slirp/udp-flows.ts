@@ -120,10 +120,10 @@ export class UdpFlows {
       errors: this.errors,
     });
     this.sender = new FlowSender(parts, this.table, {
-      errors: (m) => this.receiver.errors(m, this.table.handleOf(m)),
-      failed: (r, at, bytes, errno) => {
+      errors: (m) => this.receiver.errors(m, this.table.handleOf(m), true),
+      failed: (r, at, bytes, errno, info) => {
         this.about(r, at, bytes);
-        this.errors.fail(errno, 0, this.table.isIp6(this.table.mappingOf(r)));
+        this.errors.fail(errno, info, this.table.isIp6(this.table.mappingOf(r)));
       },
     });
     const { sockets } = parts.stack;
@@ -220,7 +220,7 @@ export class UdpFlows {
     table.countOut(m, bytes, nowUs);
     parts.counters.udpDatagramsOut++;
     parts.counters.udpBytesOut += bytes;
-    const hops = message.hops - 1; // of one hop the stack took care
+    const hops = Math.max(1, message.hops - 1); // of one hop the stack took care, but to the gateway itself
     if (table.hasRemote(r, RemoteFlag.Hairpin)) {
       this.hairpin(r, hops, message.trafficClass, bytes);
       return;
@@ -317,10 +317,16 @@ export class UdpFlows {
 
   /** The mapping that an address and port outside are, or `NO_ROW`. */
   private mappingAt(address: Address, port: number): number {
-    const m = this.byPort.get(portKey(port, !isIp4(address))) ?? NO_ROW;
-    if (m === NO_ROW || !this.options.isHost(address)) return NO_ROW;
-    const names = this.clients.get(m);
-    return names && !names.isAt(m, address) ? NO_ROW : m;
+    if (!this.options.isHost(address)) return NO_ROW;
+    const key = portKey(port, !isIp4(address));
+    const m = this.byPort.get(key) ?? NO_ROW;
+    if (m !== NO_ROW && !this.clients.has(m)) return m;
+    // Forwards may share a port on different addresses.
+    for (const [fixed, names] of this.clients) {
+      if (portKey(this.table.hostPortOf(fixed), this.table.isIp6(fixed)) === key && names.isAt(fixed, address))
+        return fixed;
+    }
+    return NO_ROW;
   }
 
   /** RFC 4787 REQ-9: seen by its outside address and port. */
@@ -453,7 +459,7 @@ export class UdpFlows {
 
   /** An error of the host's is about a datagram of mapping `m` to `target`: false if that is nobody's. */
   private aboutHost(m: number, target: Address, port: number, at: number, bytes: number): boolean {
-    const r = this.table.findIn(m, target, port);
+    const r = port === 0 ? this.table.findAt(m, target) : this.table.findIn(m, target, port);
     if (r === NO_ROW) return false;
     this.about(r, at, bytes);
     return true;

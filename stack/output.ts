@@ -12,7 +12,7 @@ const ALIGN = 4;
 
 /**
  * Frames in order. `reserve` gives room for one, `commit` adds it, and nothing else is reserved in between; what was
- * reserved and not committed is forgotten. `drain` reports frames, which stay until the next `drain`.
+ * reserved and not committed is forgotten. `drain` and `drainMore` report frames, which stay until the next `drain`.
  */
 export class Output {
   private readonly slab: Slab;
@@ -89,6 +89,11 @@ export class Output {
       this.head = this.end[(this.first - 1) & this.mask]!;
       this.given = this.first;
     }
+    return this.drainMore(burst);
+  }
+
+  /** Adds more of what is pending, and frees nothing: for a second time in a turn, while what the first reported is still used. */
+  drainMore(burst: Burst): boolean {
     while (this.first !== this.last && !burst.full) {
       const k = this.first++ & this.mask;
       burst.push(this.at[k]!, this.length[k]!, this.offload[k]!);

@@ -59,12 +59,14 @@ export class StackPort implements Port {
     // What was reported last is free now, so that there is room to send; what waits goes first.
     let isLeft = iface.output.drain(burst);
     const hasWork = stack.poll(nowUs);
-    if (!burst.full) isLeft = iface.output.drain(burst);
+    if (!burst.full) isLeft = iface.output.drainMore(burst);
     if (!stack.sockets.packets.isIdle) this.show(burst);
     stack.dispatch(nowUs);
     this.schedule();
     if (stack.ports.length > 1) this.wakeOthers();
-    return isLeft || hasWork || iface.output.pending > 0 || stack.hasWork;
+    // Who was blocked has room in the next turn, when the frames of this one are free.
+    const isAwaited = burst.count > 0 && stack.sockets.hasBlocked;
+    return isLeft || hasWork || isAwaited || iface.output.pending > 0 || stack.hasWork;
   }
 
   queue(at: number, length: number, offload: number): Drop {

@@ -20,7 +20,13 @@ export const isAnyAt = (words: Int32Array, word: number): boolean =>
   words[word + 1] === 0 &&
   (words[word + 2] === 0 || isIp4At(words, word));
 
-/** Writes an address and port at `at`; its length. An IPv6 socket is given IPv4 as a mapped address. */
+/** The first word of fe80::/16, whose next 16 bits are zero on the wire (RFC 4291 §2.5.6). */
+const LINK_LOCAL = 0xfe80;
+
+/**
+ * Writes an address and port at `at`; its length. An IPv6 socket is given IPv4 as a mapped address. Bytes 2 and 3 of a link-local
+ * address name its interface, as in BSD's kernels: they become the scope.
+ */
 export function writeSocketAddress(
   view: DataView,
   at: number,
@@ -32,12 +38,13 @@ export function writeSocketAddress(
   view.setUint16(at, isIp6 ? AF_INET6 : AF_INET, true);
   view.setUint16(at + 2, port);
   view.setInt32(at + 4, isIp6 ? 0 : words[word + 3]!); // flow information, or the address
-  view.setInt32(at + 8, isIp6 ? words[word]! : 0);
+  const scope = isIp6 && words[word]! >>> 16 === LINK_LOCAL ? words[word]! & 0xffff : 0;
+  view.setInt32(at + 8, isIp6 ? words[word]! - scope : 0);
   view.setInt32(at + 12, isIp6 ? words[word + 1]! : 0);
   if (!isIp6) return IP4_BYTES;
   view.setInt32(at + 16, words[word + 2]!);
   view.setInt32(at + 20, words[word + 3]!);
-  view.setInt32(at + 24, 0); // scope
+  view.setInt32(at + 24, scope, true);
   return SOCKET_ADDRESS_BYTES;
 }
 

@@ -264,6 +264,11 @@ export class Endpoints {
     this.blocked++;
   }
 
+  /** True if a send found the output full, and nobody was told yet that there is room. */
+  get hasBlocked(): boolean {
+    return this.blocked > 0;
+  }
+
   /** The port took frames: who found no room may try again. */
   outputDrained(): void {
     if (this.blocked === 0) return;

@@ -460,6 +460,11 @@ export class Sockets {
     return user !== undefined;
   }
 
+  /** True if message sockets wait for the port to take frames. */
+  get hasBlocked(): boolean {
+    return this.endpoints.hasBlocked;
+  }
+
   /** The port took frames: message sockets that got -EAGAIN become writable. */
   outputDrained(): void {
     this.endpoints.outputDrained();

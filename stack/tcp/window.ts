@@ -54,8 +54,10 @@ function step(core: Core, c: number): number {
 }
 
 /**
- * Moves the right edge and returns what stands in the header. The edge is never drawn back: a shift rounds up what was
- * announced before; bytes beyond the buffer are then trimmed as they come, which only the last few of a window can be.
+ * Moves the right edge and returns what stands in the header. The edge is not drawn back: a shift rounds up what was announced
+ * before; bytes beyond the buffer are then trimmed as they come, which only the last few of a window can be. Once the edge is
+ * a unit of the shift ahead of the buffer, what is announced is rounded down, and what was announced is still taken: RFC 7323
+ * §2.4 has senders bear that.
  */
 export function announce(core: Core, c: number): number {
   const { col } = core;
@@ -73,7 +75,11 @@ export function announce(core: Core, c: number): number {
     }
   }
   const kept = receiveWindow(core, c);
-  const window = Math.min(WINDOW_MAX, (kept + (1 << shift) - 1) >>> shift);
+  const unit = 1 << shift;
+  // Rounded up with every ACK, the edge would creep ahead of the buffer, a part of a unit each time.
+  const ahead = (col.rcvAdv[c]! - col.rcvNxt[c]! - space(core, c)) | 0;
+  if (ahead >= unit) return Math.min(WINDOW_MAX, kept >>> shift);
+  const window = Math.min(WINDOW_MAX, (kept + unit - 1) >>> shift);
   if (kept > 0) col.rcvAdv[c] = (col.rcvNxt[c]! + (window << shift)) | 0;
   return window;
 }

@@ -6,6 +6,7 @@ import {
   type Caps,
   DatagramBatch,
   type FlowParts,
+  type HostSockets,
   Protocol,
   SlirpCounters,
   type Targets,
@@ -132,6 +133,14 @@ export interface RigFlows {
   close(): void;
 }
 
+export interface RigOptions {
+  readonly mtuBytes?: number;
+  readonly delayUs?: number;
+  readonly slabBytes?: number;
+  /** Another host than that of memory. */
+  readonly hostOf?: (slab: Slab, wake: () => void) => HostSockets;
+}
+
 /** See the head of this file. `make` makes the flows. */
 export class GatewayRig<Flows extends RigFlows> {
   readonly pair: Pair;
@@ -145,7 +154,8 @@ export class GatewayRig<Flows extends RigFlows> {
   readonly parts: FlowParts;
   readonly flows: Flows;
 
-  constructor(make: (parts: FlowParts) => Flows, { mtuBytes = 1500, delayUs = 50, slabBytes = 1 << 27 } = {}) {
+  constructor(make: (parts: FlowParts) => Flows, options: RigOptions = {}) {
+    const { mtuBytes = 1500, delayUs = 50, slabBytes = 1 << 27 } = options;
     const stacks: Stack[] = [];
     const addresses = [
       [`${A}/24`, `${B}/24`, `${A6}/64`, `${B6}/64`],
@@ -175,7 +185,8 @@ export class GatewayRig<Flows extends RigFlows> {
       },
     });
     this.outside = outside!;
-    const { host, targets, caps, counters, gate } = this;
+    const { targets, caps, counters, gate } = this;
+    const host = options.hostOf?.(slab!, () => world.touch(b)) ?? this.host;
     this.parts = { stack: gate, iface: 2, host, targets, caps, batch: new DatagramBatch(slab!), counters };
     this.flows = make(this.parts);
     const { flows } = this;

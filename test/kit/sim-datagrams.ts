@@ -287,7 +287,9 @@ export class SimDatagrams implements SimDatagramPart {
     const whole = bytes.length + (isIp6 ? IP6_UDP : IP4_UDP) - (isEcho ? 8 : 0);
     if (isWhole && whole > this.mtuBytes) {
       const target = where.slice(0, isEcho ? undefined : -`:${port}`.length).replace(/[[\]]/g, '');
-      this.fail(h, { errno: Errno.EMSGSIZE, type: -1, code: 0, info: this.mtuBytes, target, port });
+      // Linux has no port for it, of IPv4.
+      const about = { target, port: isIp6 ? port : 0 };
+      this.fail(h, { errno: Errno.EMSGSIZE, type: -1, code: 0, info: this.mtuBytes, ...about });
       return -Errno.EMSGSIZE;
     }
     const datagram = { h, from: this.whereOf(h), to: where, bytes, hops, trafficClass, isWhole };

@@ -338,6 +338,21 @@ test('as many queries wait as may, and one guest has a quarter of that', () => {
   expect(lab.server.sizes.waiting).toBe(4);
 });
 
+test('a port that takes nothing holds one answer and leaves the queries in their queue', () => {
+  const lab = new Lab({}, { outputFramesMax: 16 }).meet();
+  const port = lab.gateway.ports[0]!;
+  port.pause(true);
+  for (let i = 0; i < 60; i++) lab.send(queryOf('localhost', Type.A, { id: i }));
+  lab.run();
+  expect(lab.received()).toEqual([]);
+  expect(lab.server.counters.queries).toBeLessThan(30);
+  port.pause(false);
+  lab.run();
+  const ids = lab.received().map((bytes) => dns.parseMessage(bytes)!.id);
+  expect(ids.sort((x, y) => x - y)).toEqual(Array.from({ length: 60 }, (_, i) => i));
+  expect(lab.server.counters.unsent).toBe(0);
+});
+
 test('restricted, it answers what it knows and refuses the rest', () => {
   const lab = new Lab({ isRestricted: true, names: [{ name: 'db', address: ip('10.0.0.9') }] });
   expect(dataOf(lab.ask('db.weft.internal', Type.A))).toEqual(['10.0.0.9']);

@@ -9,6 +9,7 @@ import {
   Errno,
   Family,
   isIp4,
+  type Limits,
   parseAddress,
   SocketType,
   type Stack,
@@ -162,11 +163,11 @@ export class Lab {
   private readonly udp6: number;
   private readonly into = new Uint8Array(65_536);
 
-  constructor(options: Partial<DnsOptions> = {}) {
+  constructor(options: Partial<DnsOptions> = {}, limits: Partial<Limits> = {}) {
     const hosts: Host[] = [];
     this.pair = new Pair(
       (slab) => {
-        const host = newHost(slab, hosts.length + 1);
+        const host = newHost(slab, hosts.length + 1, hosts.length === 1 ? { limits } : {});
         hosts.push(host);
         return host.port;
       },

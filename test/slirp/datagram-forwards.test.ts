@@ -175,6 +175,22 @@ test('RFC 4787 REQ-9: a guest reaches another’s forward by the host’s addres
   expect(rig.got(other).map(({ from, bytes }) => [from, words(bytes)])).toEqual([[`${HOST_4}:8053`, 'answer']]);
 });
 
+test.each(['first', 'last'])('of two on one port the right one is reached, added %s, and without the other', (when) => {
+  const { rig, forwards, add } = newRig();
+  rig.targets.verdicts.set(HOST_4, Verdict.Prohibited);
+  const server = rig.udp(A, 53);
+  const other = rig.udp(B, 5000);
+  if (when === 'first') add({ bind: HOST_4 });
+  const loopback = add({ bind: '127.0.0.1', guest: B });
+  if (when === 'last') add({ bind: HOST_4 });
+  for (let i = 0; i < 2; i++) {
+    rig.send(other, HOST_4, 8053, text('question'));
+    rig.run();
+    expect(rig.got(server)).toHaveLength(1);
+    forwards.remove(loopback);
+  }
+});
+
 test('one that listens on the loopback is not reached by the host’s other addresses', () => {
   const { rig, add } = newRig();
   rig.targets.verdicts.set(HOST_4, Verdict.Prohibited);

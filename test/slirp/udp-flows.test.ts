@@ -73,6 +73,17 @@ describe('there and back', () => {
     expect(rig.got(u)[0]!.from).toBe(`${GATEWAY}:53`);
   });
 
+  test('one hop is enough to the gateway itself', () => {
+    const rig = newRig();
+    const u = rig.udp(A, 5000);
+    rig.guests.sockets.setOption(u, SocketOption.Ttl, 1);
+    rig.send(u, GATEWAY, 4000, text('near'));
+    rig.send(u, FAR, 4000, text('far'));
+    rig.run();
+    expect(rig.outside.sent.map(({ bytes, hops }) => [words(bytes), hops])).toEqual([['near', 1]]);
+    expect(rig.errors(u)).toMatchObject([{ type: 11, reporter: GATEWAY }]);
+  });
+
   test('a rule is asked for a flow, not for a datagram', () => {
     const rig = newRig();
     const u = rig.udp(A, 5000);
@@ -480,6 +491,8 @@ describe('errors', () => {
     const errors = rig.errors(u);
     expect(errors.map(({ type, code, info }) => [type, code, info])).toEqual([told]);
     expect(errors[0]!.reporter).toBe(guest === A ? GATEWAY : GATEWAY6);
+    expect(errors[0]!.bytes).toEqual(payload(most + 1).subarray(0, errors[0]!.bytes.length));
+    expect(errors[0]!.bytes.length).toBeGreaterThan(400);
     expect(rig.outside.sent).toHaveLength(1);
   });
 
@@ -719,6 +732,31 @@ describe('batches', () => {
     for (const from of ['198.51.100.1:5000 ', '198.51.100.1:5001 '])
       expect(batched.filter((line) => line.startsWith(from))).toEqual(single.filter((line) => line.startsWith(from)));
     expect(many.outside.sendCalls).toBeLessThan(one.outside.sendCalls / 4);
+  });
+
+  test('each is known by its own target, also where remotes are short', () => {
+    const rig = newRig({ remotesOfOneMax: 2 });
+    rig.outside.refuses = Errno.ENETUNREACH;
+    const u = rig.udp(A, 5000);
+    const ports = Array.from({ length: 10 }, (_, i) => 4000 + i);
+    rig.inOneBreath(() => {
+      for (const port of ports) rig.send(u, FAR, port, text(`${port}`));
+      rig.run();
+    });
+    expect(rig.errors(u).map(({ to, bytes }) => [to, words(bytes)])).toEqual(
+      ports.map((port) => [`${FAR}:${port}`, `${port}`]),
+    );
+  });
+
+  test('short ones out, long ones back', () => {
+    const rig = newRig();
+    rig.outside.place(`${FAR}:4000`, ({ bytes }) => payload(1000 + bytes[0]!, bytes[0]!));
+    const u = rig.udp(A, 5000);
+    rig.inOneBreath(() => {
+      for (let i = 0; i < 32; i++) rig.send(u, FAR, 4000, Uint8Array.of(i));
+      rig.run();
+    });
+    expect(rig.got(u).map(({ bytes }) => bytes)).toEqual(Array.from({ length: 32 }, (_, i) => payload(1000 + i, i)));
   });
 
   test('what comes in is delivered in order, also more than a turn takes', () => {

@@ -24,6 +24,27 @@ describe('an output', () => {
     expect([...burst.at.subarray(0, 3)].map((at) => slab.bytes[at])).toEqual([61, 60, 63]);
   });
 
+  test('a second look in a turn adds frames and frees none of the first', () => {
+    const slab = new Slab({ bytesMax: 65536 });
+    const output = new Output(slab, { bytesMax: 1024, framesMax: 2 });
+    const send = (mark: number): boolean => {
+      const at = output.reserve(60);
+      if (at === NONE) return false;
+      slab.bytes.fill(mark, at, at + 60);
+      output.commit(60, PLAIN);
+      return true;
+    };
+    const burst = new Burst(8);
+    send(1);
+    output.drain(burst);
+    send(2);
+    expect(output.drainMore(burst)).toBe(false);
+    expect(send(3)).toBe(false);
+    expect([0, 1].map((i) => slab.bytes[burst.at[i]!])).toEqual([1, 2]);
+    output.drain(new Burst(8));
+    expect(send(3)).toBe(true);
+  });
+
   test('is full at its last frame or byte, and free again after the drain that follows', () => {
     const { output } = make(4096, 4);
     for (let i = 0; i < 4; i++) {

@@ -24,6 +24,13 @@ test('a struct sockaddr_in6', () => {
   expect(hex(0, 28)).toBe('0a00003500000000fe80000000000000000000000000000100000000');
 });
 
+test('the interface in a link-local address is its scope', () => {
+  writeSocketAddress(view, 0, true, Int32Array.of(0xfe800007, 0, 0, 1), 0, 53);
+  expect(hex(0, 28)).toBe('0a00003500000000fe80000000000000000000000000000107000000');
+  writeSocketAddress(view, 0, true, Int32Array.of(0xfd800007, 0, 0, 1), 0, 53);
+  expect(hex(0, 28)).toBe('0a00003500000000fd80000700000000000000000000000100000000');
+});
+
 test('what is written is read', () => {
   const word = fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 });
   fc.assert(
