@@ -2,7 +2,7 @@
 
 import { UsageError } from '../core/assert.ts';
 import { type ForwardSpec, forwardOfJson, parseForward } from '../slirp/slirp.ts';
-import { type Address, parseAddress } from '../stack/stack.ts';
+import { type Address, formatAddress, isIp4, parseAddress } from '../stack/stack.ts';
 import { forwardsOf, type GatewayParts } from './gateway-report.ts';
 import type { ForwardTable, NameTable } from './gateway-view.ts';
 
@@ -10,7 +10,7 @@ const HOW = ['in', 'out', 'keep-source'];
 
 export const forwardTable = (parts: GatewayParts): ForwardTable => ({
   add: (spec, how) => {
-    const { id, text } = parts.gateway.addForward(specOf(spec, how));
+    const { id, text } = parts.gateway.addForward(specOf(withAddress(parts, spec), how));
     return { id, forward: text };
   },
   remove: (id) => {
@@ -34,6 +34,23 @@ export function nameTable({ dns }: GatewayParts): NameTable {
     },
     remove: (address) => server().remove(addressOf('address', address)),
   };
+}
+
+// The guest of a forward by name, and what follows it.
+const NAMED = /:([a-z][a-z0-9-]*(?:\.[a-z0-9-]+)*)(:\d+(?:-\d+)?(?:,keep-source)?)$/i;
+
+/** A forward whose guest stands there by the name of its lease: its address then, since a lease outlives its guest. Throws `UsageError`. */
+function withAddress({ dhcp, settings }: GatewayParts, text: string): string {
+  const [, said, end] = NAMED.exec(text) ?? [];
+  if (said === undefined || said === 'localhost' || text.startsWith('{')) return text;
+  const domain = `.${settings.network.domain}`;
+  const name = said.toLowerCase();
+  const host = name.endsWith(domain) ? name.slice(0, -domain.length) : name;
+  const had = dhcp?.leases.list().filter((lease) => lease.name === host && lease.state === 'bound') ?? [];
+  const lease = had.find(({ address }) => isIp4(address)) ?? had[0];
+  if (!lease) throw new UsageError(`forward: no guest is called '${said.slice(0, 80)}'; see weft leases`);
+  const address = formatAddress(lease.address);
+  return `${text.slice(0, -`:${said}${end}`.length)}:${isIp4(lease.address) ? address : `[${address}]`}${end}`;
 }
 
 /** Reads what a command names. Throws `UsageError`. */

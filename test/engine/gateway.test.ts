@@ -133,6 +133,18 @@ describe('forwards', () => {
     expect(ask('forward/list')).toHaveLength(3);
   });
 
+  test('lead to a guest by the name of its lease', () => {
+    const given = open('').lease(MAC(7), 'web') as JoinLease;
+    const [address] = given.addresses;
+    const { name } = (ask('lease/list') as { name: string }[])[0]!;
+    const added = ask('forward/add', `0:${name}:22`) as { forward: string };
+    expect(added.forward).toMatch(new RegExp(`:${address!.split('/')[0]}:22$`));
+    expect((ask('forward/add', `0:${name}.weft.internal:22,keep-source`) as { forward: string }).forward).toMatch(
+      /keep-source$/,
+    );
+    expect(() => ask('forward/add', '0:nobody:22')).toThrow("no guest is called 'nobody'; see weft leases");
+  });
+
   test.each([
     [['80'], /^forward '80': expected/],
     [['1:10.0.2.15:1', 'sideways'], /take in, out, keep-source/],
