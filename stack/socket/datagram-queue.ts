@@ -31,7 +31,7 @@ export const DatagramFlag = {
   Error: 2, // from the error queue
   Outgoing: 4, // a frame that this host sent, on a packet socket
   Group: 8, // it was sent to a group or broadcast address
-  DontFragment: 16, // of what was intercepted: routers may not cut it; always so of IPv6
+  DontFragment: 16, // of what was intercepted: it may not be cut; so of all IPv6 that its sender did not cut
 } as const;
 
 /** What is known of a datagram. One scratch record for the sender's side, one for the receiver's; overwritten by the next. */

@@ -61,8 +61,9 @@ export class Interceptors {
   }
 }
 
-/** `DatagramFlag.DontFragment` of a packet that routers may not cut, else 0. */
-export function dontFragmentOf(view: DataView, { isIp6, ip }: Packet): number {
-  if (isIp6) return DatagramFlag.DontFragment;
+/** `DatagramFlag.DontFragment` of a packet that may not be cut on its way, else 0. */
+export function dontFragmentOf(view: DataView, { isIp6, ip, wasReassembled }: Packet): number {
+  // RFC 8200 §4.5: what its sender itself cut may travel in pieces again; of any size.
+  if (isIp6) return wasReassembled ? 0 : DatagramFlag.DontFragment;
   return (ipv4.fragment(view, ip) & ipv4.DONT_FRAGMENT) !== 0 ? DatagramFlag.DontFragment : 0;
 }

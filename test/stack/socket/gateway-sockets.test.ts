@@ -192,7 +192,8 @@ test('nobody is told a MAC address for what is not the gateway: ARP and neighbou
 test.each([
   ['192.0.2.7', 2, DatagramFlag.DontFragment],
   ['192.0.2.7', 0, 0],
-  ['2001:db8::7', 0, DatagramFlag.DontFragment],
+  ['2001:db8::7', 2, DatagramFlag.DontFragment],
+  ['2001:db8::7', 0, 0], // its sender cut it itself
 ])(
   'of a datagram to %s hops, class and whether it may be cut are known, and set in what is sent from there',
   (to, mode, flag) => {
