@@ -38,6 +38,8 @@ function main(spec: EnterSpec, command: readonly string[]): void {
   const netlink = new Netlink();
   // Link-local and SLAAC addresses too are usable at once.
   for (const which of ['all', 'default']) setSysctl(`net/ipv6/conf/${which}/accept_dad`, '0');
+  const isAsking = spec.addresses.length === 0; // for a lease
+  if (isAsking) setSysctl('net/ipv6/conf/default/accept_ra', '0');
   const { kind, descriptor, setMtu, waitForCarrier } = makeDevice(spec, netlink);
   tell(spec, { kind }, [descriptor]);
   sys().close(descriptor);
@@ -48,6 +50,7 @@ function main(spec: EnterSpec, command: readonly string[]): void {
   const go = JSON.parse(new TextDecoder().decode(packet.bytes)) as Go;
   if (go.mtu > 0 && go.mtu !== spec.mtu) setMtu(go.mtu);
   address(go, netlink, WHOSE.lease);
+  if (isAsking) hearRouters(go);
   netlink.close();
   if (go.names.servers.length > 0) findNames(go.names);
   become(spec, command);
@@ -141,6 +144,20 @@ function address({ addresses, gateways }: Addressing, netlink: Netlink, whose: (
       netlink.addDefaultRoute(index, bytes),
     );
   }
+}
+
+/**
+ * Routers are heard once it is known what is leased. A program with a leased IPv6 address makes none up besides: it would
+ * answer from that one, and nobody would know it by its name.
+ */
+function hearRouters({ addresses }: Addressing): void {
+  const conf = `net/ipv6/conf/${DEVICE}`;
+  const isLeased = addresses.some(({ address }) => address.length === 16);
+  if (isLeased) setSysctl(`${conf}/autoconf`, '0');
+  setSysctl(`${conf}/accept_ra`, '1');
+  if (isLeased) return;
+  // The kernel solicits when IPv6 comes up, and did not.
+  for (const isOff of ['1', '0']) setSysctl(`${conf}/disable_ipv6`, isOff);
 }
 
 /** A program without its network's names still has its network. */
