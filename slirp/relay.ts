@@ -106,6 +106,13 @@ export class Relay implements SocketUser, HostUser, StackUser {
     this.listen(f);
   }
 
+  /** As `open`, but the host's side was reset at once: the guest gets what there is to read, and the reset. */
+  openReset(f: number): void {
+    this.open(f);
+    this.flows.set(f, Broken);
+    this.goIn(f);
+  }
+
   /** Ends `f`, which may be opening: what it still has of the two sides is reset. */
   drop(f: number): void {
     const { stackHandle, hostHandle } = this.flows.col;

@@ -82,15 +82,19 @@ export class TcpFlows implements SocketUser, HostUser {
     const f = flows.ofHost(hh);
     if (f === NO_FLOW) return;
     const errno = this.parts.host.takeError(hh);
-    if (errno !== 0) {
+    // Nobody refuses so: it was connected, and reset since. So it is for the guest.
+    const isReset = errno === Errno.ECONNRESET;
+    if (errno !== 0 && !isReset) {
       const h = flows.col.stackHandle[f]!;
       flows.otherInto(f, this.place);
       this.refuse(h, errno, !isIp4(this.place), flows.has(f, FlowFlag.Unix));
       this.parts.host.close(hh);
       this.relay.free(f);
-    } else if ((events & HostReady.Out) !== 0) {
-      if (this.sockets.gateway.admit(flows.col.stackHandle[f]!) === 0) this.relay.open(f);
-      else this.relay.drop(f); // the guest is gone, and we are about to hear of it
+    } else if (isReset || (events & HostReady.Out) !== 0) {
+      if (this.sockets.gateway.admit(flows.col.stackHandle[f]!) !== 0)
+        this.relay.drop(f); // the guest is gone, and we are about to hear of it
+      else if (isReset) this.relay.openReset(f);
+      else this.relay.open(f);
     }
   }
 

@@ -108,7 +108,10 @@ test('a server that speaks first is heard, whatever the guest waits for', () => 
   expect(reader.end).toBe(0);
 });
 
-test('a server that takes, answers and resets before the guest is told that it stands', () => {
+test.each([
+  ['before the guest is told that it stands', 100],
+  ['before we are', 0],
+])('a server that takes, answers and resets %s', (_when, noticeUs) => {
   const lab = new Lab({ link: { delayUs: 20_000 } });
   lab.host.answer('192.0.2.7:22', 'hold');
   const socket = lab.connect('192.0.2.7', 22);
@@ -116,7 +119,7 @@ test('a server that takes, answers and resets before the guest is told that it s
   const peer = lab.host.peers[0]!;
   const reader = new Reader(lab, socket);
   peer.accept();
-  lab.run(100);
+  if (noticeUs > 0) lab.run(noticeUs);
   peer.write(bytesOf('too many'));
   peer.reset();
   lab.run(S);
