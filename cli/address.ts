@@ -22,6 +22,14 @@ export function parsePrefixed(text: string): Prefixed | undefined {
   return { address, prefixLength: Number(bits) };
 }
 
+/** As `parsePrefixed` reads it. */
+export function formatPrefixed({ address, prefixLength }: Prefixed): string {
+  const words = Array.from({ length: 8 }, (_, i) =>
+    (((address[2 * i] ?? 0) << 8) | (address[2 * i + 1] ?? 0)).toString(16),
+  );
+  return `${address.length === 4 ? address.join('.') : words.join(':')}/${prefixLength}`;
+}
+
 /** Six bytes, `02:00:00:00:00:01`, of one station; undefined for anything else and for group addresses. */
 export function parseMac(text: string): Uint8Array | undefined {
   if (!/^[0-9a-f]{1,2}(:[0-9a-f]{1,2}){5}$/i.test(text)) return undefined;

@@ -2,6 +2,7 @@
 //
 //   request, one packet with the descriptor by SCM_RIGHTS:
 //     {"v":1,"kind":"tap"|"packet","offload":true,"name":"ping","pid":123,"mtu":1500,"mac":"02:…","lease":true}
+//     who has a lease already, of an engine that is gone, says so: "had":["10.0.0.5/24","fd00::5/64"]
 //   answer, one packet: {"v":1,"port":7} or {"v":1,"error":"one line"}
 //     who asked for a lease may get with the port: "addresses":["10.0.0.5/24","fd00::5/64"],"gateways":["10.0.0.1","fd00::1"],
 //     "mtu":1500,"dns":["10.0.0.1"],"search":["example.org"]
@@ -10,7 +11,7 @@
 
 import { connectPacket, peerUid, receivePacket, sendPacket } from '../sys/fd-passing.io.ts';
 import { pollReadable, SysError, sys } from '../sys/libc.io.ts';
-import { type Prefixed, parseAddress, parsePrefixed } from './address.ts';
+import { formatPrefixed, type Prefixed, parseAddress, parsePrefixed } from './address.ts';
 
 const ANSWER_MS_MAX = 5_000;
 const LEASES_MAX = 16; // addresses of one device
@@ -29,6 +30,8 @@ export interface JoinRequest {
   readonly mac: string;
   /** Addresses are wanted with the port. */
   readonly lease: boolean;
+  /** What was leased before: `10.0.2.15/24`. */
+  readonly had?: readonly string[];
 }
 
 /** The port that the engine gave, and what it leases to it: addresses and gateways of both families, often none. */
@@ -164,9 +167,15 @@ export class Membership {
   private isOver = false;
 
   /** `connection` has joined with the same request and descriptor; both belong to the membership from now on. */
-  constructor(path: string, request: JoinRequest, descriptor: number, connection: JoinConnection) {
+  constructor(
+    path: string,
+    request: JoinRequest,
+    descriptor: number,
+    connection: JoinConnection,
+    leased: readonly Prefixed[],
+  ) {
     this.path = path;
-    this.request = request;
+    this.request = leased.length > 0 ? { ...request, had: leased.map(formatPrefixed) } : request;
     this.descriptor = descriptor;
     this.connection = connection;
     void this.stay();

@@ -66,7 +66,7 @@ async function supervise(options: RunOptions): Promise<number> {
       const joined = await engine.join(request, device.descriptor).catch((error: Error) => {
         throw new Failure(`network '${networkName(options.net)}' gave no port: ${error.message}`);
       });
-      membership = new Membership(path, request, device.descriptor, engine);
+      membership = new Membership(path, request, device.descriptor, engine, joined.addresses);
       program.go(goOf(options, joined));
     }
     return await program.status;

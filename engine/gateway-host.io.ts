@@ -11,7 +11,7 @@ import { randomBytes } from 'node:crypto';
 import type { JoinLease } from '../plug/plug.ts';
 import { DhcpService, type DhcpSettings } from '../service/service.ts';
 import { advertise, Gateway, type GatewayStack, newGatewayStack } from '../slirp/slirp.ts';
-import { type Address, formatAddress, type Stack, StackPort, type StackUser } from '../stack/stack.ts';
+import { type Address, formatAddress, parseAddress, type Stack, StackPort, type StackUser } from '../stack/stack.ts';
 import { formatMac } from '../wire/ethernet.ts';
 import type { Fabric } from './fabric.io.ts';
 import type { GatewayOptions } from './gateway-options.ts';
@@ -131,11 +131,11 @@ export class GatewayHost implements NetworkGateway, GatewayParts, StackUser {
   }
 
   /** Addresses for a program of `weft run`; undefined where none are leased, one line where none is left. */
-  lease(mac: Uint8Array, name: string): JoinLease | string | undefined {
+  lease(mac: Uint8Array, name: string, had: readonly string[] = []): JoinLease | string | undefined {
     const { dhcp, settings, programs } = this;
     if (!dhcp) return undefined;
     const station = formatMac(mac);
-    const found = dhcp.allot(station, name);
+    const found = dhcp.allot(station, name, addressesOf(had));
     if (!found)
       return `no address is left for '${name}' in the gateway's network; see weft leases, or give it one by --ip`;
     programs.set(station, (programs.get(station) ?? 0) + 1);
@@ -272,6 +272,10 @@ export class GatewayHost implements NetworkGateway, GatewayParts, StackUser {
     this.notify('refused', `${count} ${count === 1 ? 'flow' : 'flows'} of guests, by the rules of the gateway`);
   }
 }
+
+/** Of `10.0.2.15/24`; what is no address is left out. */
+const addressesOf = (texts: readonly string[]): Address[] =>
+  texts.flatMap((text) => parseAddress(text.replace(/\/.*/s, '')) ?? []);
 
 /** What guests are told beside their addresses. */
 function dhcpSettings({ network, bootFile, bootServer }: GatewaySettings): DhcpSettings {

@@ -56,8 +56,8 @@ export interface NetworkGateway extends GatewayView {
   describe(): string;
   /** Whoever is in the network now hears who has the gateway's addresses. */
   announce(): void;
-  /** Addresses for a program of `weft run`; undefined where none are leased, one line where none is left. */
-  lease(mac: Uint8Array, name: string): JoinLease | string | undefined;
+  /** Addresses for a program of `weft run`; undefined where none are leased, one line where none is left. `had`: as in `PortRoom`. */
+  lease(mac: Uint8Array, name: string, had?: readonly string[]): JoinLease | string | undefined;
   /** Its owner detaches the port in the same turn. */
   close(): void;
 }

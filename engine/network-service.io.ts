@@ -145,9 +145,9 @@ export class NetworkService implements PortRoom {
   }
 
   /** Of the first gateway that has any. */
-  lease(mac: Uint8Array, name: string): JoinLease | string | undefined {
+  lease(mac: Uint8Array, name: string, had: readonly string[] = []): JoinLease | string | undefined {
     for (const gateway of this.gateways) {
-      const lease = gateway.lease(mac, name);
+      const lease = gateway.lease(mac, name, had);
       if (lease !== undefined) return lease;
     }
     return undefined;

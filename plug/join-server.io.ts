@@ -17,6 +17,7 @@ import { TapPort } from './tap-port.io.ts';
 const CONNECTIONS_MAX = 4096;
 const ASK_US_MAX = 60 * US_PER_S; // the asker starts a program first, on a host that may be busy
 const TEXT_CHARS_MAX = 120;
+const HAD_MAX = 16; // addresses of one device
 
 interface JoinRequest {
   kind: 'tap' | 'packet';
@@ -25,6 +26,8 @@ interface JoinRequest {
   wanted: number;
   /** Of the station that wants addresses; undefined where nobody wants any. */
   leaseFor: Uint8Array | undefined;
+  /** Addresses that it has of a lease: who comes back when we were started anew. */
+  had: readonly string[];
 }
 
 export interface JoinServerOptions {
@@ -115,7 +118,7 @@ class JoinConnection implements Watcher, Caller {
   }
 
   private attach(request: JoinRequest, descriptor: number, number: number): void {
-    const lease = request.leaseFor && this.room.lease?.(request.leaseFor, request.name);
+    const lease = request.leaseFor && this.room.lease?.(request.leaseFor, request.name, request.had);
     if (typeof lease === 'string') {
       this.refuse(lease, descriptor);
       return;
@@ -162,7 +165,7 @@ function readJoin(bytes: Uint8Array): JoinRequest | string {
     return 'the request is not JSON';
   }
   if (typeof value !== 'object' || value === null || value.v !== 1) return 'the request is not of version 1';
-  const { kind, offload, name, port, mac, lease } = value;
+  const { kind, offload, name, port, mac, lease, had } = value;
   if (kind !== 'tap' && kind !== 'packet') return "kind must be 'tap' or 'packet'";
   if (port !== undefined && !(Number.isInteger(port) && Number(port) >= 0)) return 'port must be a whole number';
   const station = typeof mac === 'string' ? readMac(mac) : undefined;
@@ -173,6 +176,7 @@ function readJoin(bytes: Uint8Array): JoinRequest | string {
     name: typeof name === 'string' ? name.slice(0, TEXT_CHARS_MAX).replace(/[^ -~]/g, '?') : '',
     wanted: port === undefined ? ANY_PORT : Number(port),
     leaseFor: lease === true ? station : undefined,
+    had: Array.isArray(had) ? had.slice(0, HAD_MAX).filter((one) => typeof one === 'string') : [],
   };
 }
 

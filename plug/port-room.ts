@@ -38,7 +38,7 @@ export interface PortRoom {
   detach(port: Port): void;
   /**
    * Addresses for a station that is to be called `name`; undefined where the network gives none, one line where it should
-   * and cannot. `mac` has 6 bytes.
+   * and cannot. `mac` has 6 bytes. `had`: the addresses of a lease that it has from whoever served the network before.
    */
-  lease?(mac: Uint8Array, name: string): JoinLease | string | undefined;
+  lease?(mac: Uint8Array, name: string, had: readonly string[]): JoinLease | string | undefined;
 }

@@ -1,7 +1,7 @@
 // DHCP on one interface of a stack: both servers, one lease table, and addresses for programs that the engine starts.
 
 import { NEVER } from '../core/time.ts';
-import { type Address, formatAddress, parseAddress, type Stack, type StackUser } from '../stack/stack.ts';
+import { type Address, formatAddress, isIp4, parseAddress, type Stack, type StackUser } from '../stack/stack.ts';
 import { bytes16, hexOf } from './bytes-text.ts';
 import { DhcpCounters } from './dhcp-counters.ts';
 import type { DhcpSettings } from './dhcp-settings.ts';
@@ -68,8 +68,11 @@ export class DhcpService implements StackUser {
     return { isManaged, hasOther: this.server6 !== undefined };
   }
 
-  /** Addresses of both families for a program, the same ones for the same MAC address; undefined if a pool has none. */
-  allot(mac: string, name: string): Allotment | undefined {
+  /**
+   * Addresses of both families for a program, the same ones for the same MAC address, else those that it `had` of a service
+   * that is gone; undefined if a pool has none.
+   */
+  allot(mac: string, name: string, had: readonly Address[] = []): Allotment | undefined {
     const nowS = this.options.nowS();
     const { settings, pool4, pool6 } = this.options;
     const addresses: { address: Address; bits: number }[] = [];
@@ -77,7 +80,12 @@ export class DhcpService implements StackUser {
     for (const isIp6 of [false, true]) {
       const bits = (isIp6 ? pool6 : pool4)?.bits;
       if (bits === undefined) continue;
-      const lease = this.leases.hold(programOf(mac, name, isIp6), isIp6, nowS);
+      const lease = this.leases.hold(
+        programOf(mac, name, isIp6),
+        isIp6,
+        nowS,
+        had.find((one) => isIp4(one) !== isIp6),
+      );
       if (!lease) {
         this.giveBack(mac);
         return undefined;

@@ -218,8 +218,13 @@ export class Leases {
     return true;
   }
 
-  /** An address for a program that the engine starts: held until `giveBack`. Undefined if there is none. */
-  hold(client: Client, isIp6: boolean, nowS: number): Lease | undefined {
+  /**
+   * An address for a program that the engine starts: held until `giveBack`. Undefined if there is none. `had` is the one that
+   * the program has from a table that was lost: it keeps it, unless another has it.
+   */
+  hold(client: Client, isIp6: boolean, nowS: number, had?: Address): Lease | undefined {
+    const kept = had && this.holdBound(client, had, nowS);
+    if (kept) return kept;
     const offered = this.offer(client, isIp6, undefined, nowS);
     return offered && this.holdBound(client, offered.address, nowS);
   }

@@ -115,6 +115,15 @@ describe('leases of programs', () => {
     expect(lease(again, 7).addresses).toEqual(before);
   });
 
+  test('are kept by who has them of a gateway whose leases are lost, unless another has them', () => {
+    const service = open('');
+    const had = ['10.0.2.77/24', 'fd00::1077/64'];
+    const back = (n: number, addresses = had) => (service.lease(MAC(n), `p${n}`, addresses) as JoinLease).addresses;
+    expect(back(1)).toEqual(had);
+    expect(back(2)).toEqual(['10.0.2.15/24', 'fd00::1000/64']);
+    expect(back(3, ['10.9.9.9/24', 'nonsense', 'fd00::1078/64'])).toEqual(['10.0.2.16/24', 'fd00::1078/64']);
+  });
+
   test('are not given where there is no DHCP', () => {
     expect(open('nodhcp').lease(MAC(1), 'p')).toBeUndefined();
   });
