@@ -190,8 +190,9 @@ export class Stack {
     this.loopback = new Loopback(shared, this.interfaces, this.ip4, this.ip6);
     this.tcp = new Tcp(shared, this.paths, this.output, this.limits, this.paths, {
       unreachable: (iface, ip, ipBytes, isIp6, code) => {
-        if (isIp6) this.icmp6.sendError(iface, ip, ipBytes, false, icmp6.Type.Unreachable, code, 0);
-        else this.icmp.sendError(iface, ip, ipBytes, false, icmp.Type.Unreachable, code, 0);
+        const { limit } = this.guestErrors;
+        if (isIp6) this.icmp6.sendError(iface, ip, ipBytes, false, icmp6.Type.Unreachable, code, 0, false, limit);
+        else this.icmp.sendError(iface, ip, ipBytes, false, icmp.Type.Unreachable, code, 0, limit);
       },
     });
     this.guestErrors = new GuestErrors(shared, this.addresses, this.paths, this.output, this.tcp);

@@ -70,7 +70,8 @@ export class GuestErrors {
   private readonly paths: Paths;
   private readonly output: IpOutput;
   private readonly sequences: Sequences;
-  private readonly limit: ErrorLimit;
+  /** For what else tells guests of connections that failed. */
+  readonly limit: ErrorLimit;
 
   constructor(shared: Shared, addresses: Addresses, paths: Paths, output: IpOutput, sequences: Sequences) {
     this.shared = shared;

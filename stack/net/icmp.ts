@@ -104,7 +104,7 @@ export class IcmpProtocol implements Transport {
 
   /**
    * Sends an error about the packet of `ipBytes` at `ip`, which came in by `iface`, unless RFC 1122 §3.2.2 forbids it or there
-   * were too many. `word`: the 4 bytes after the checksum.
+   * were too many by `limit`. `word`: the 4 bytes after the checksum.
    */
   sendError(
     iface: number,
@@ -114,13 +114,14 @@ export class IcmpProtocol implements Transport {
     type: number,
     code: number,
     word: number,
+    limit = this.limit,
   ): Drop {
     const { view } = this.shared;
     const { source, target } = this;
     read4(view, ip + 12, source);
     read4(view, ip + 16, target);
     if (isGroupFrame || !this.mayAnswer(iface, ip, ipBytes)) return Drop.None;
-    if (!this.limit.allows(source)) return Drop.RateLimited;
+    if (!limit.allows(source)) return Drop.RateLimited;
     const path = this.paths.find(this.isSpeaker(iface, type, code) ? target : ANY4, source, ANY_IFACE);
     if (path < 0) return Drop.NoRoute;
     const most = Math.min(ERROR_BYTES_MAX, this.paths.mtuOf(path)) - ipv4.HEADER_BYTES - icmp.HEADER_BYTES;

@@ -122,7 +122,7 @@ export class Icmp6Protocol implements Transport {
 
   /**
    * Sends an error about the packet of `ipBytes` at `ip`, which came in by `iface`, unless RFC 4443 §2.4 (e) forbids it or there
-   * were too many. `isForGroups`: one of the two that are sent about multicast packets as well.
+   * were too many by `limit`. `isForGroups`: one of the two that are sent about multicast packets as well.
    */
   sendError(
     iface: number,
@@ -133,6 +133,7 @@ export class Icmp6Protocol implements Transport {
     code: number,
     word: number,
     isForGroups = false,
+    limit = this.limit,
   ): Drop {
     const { view } = this.shared;
     const { source, target } = this;
@@ -140,7 +141,7 @@ export class Icmp6Protocol implements Transport {
     read6(view, ipv6.dstAt(ip), target);
     if ((isGroupFrame || isMulticast(target)) && !isForGroups) return Drop.None;
     if (!this.mayAnswer(ip, ipBytes)) return Drop.None;
-    if (!this.limit.allows(source)) return Drop.RateLimited;
+    if (!limit.allows(source)) return Drop.RateLimited;
     const from = this.isSpeaker(iface, type, code) ? target : ANY;
     const path = this.paths.find(from, source, isLinkLocal(source) ? iface : ANY_IFACE);
     if (path < 0) return Drop.NoRoute;

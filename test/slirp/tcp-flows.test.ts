@@ -71,6 +71,18 @@ describe.each(FAMILIES)('%s', (_family, to, where) => {
     expect(lab.counters.tcpFailed > 0).toBe(!isFull);
   });
 
+  test('a guest that tries a hundred places at once is told of each', () => {
+    const lab = new Lab();
+    lab.host.answer(where, Errno.ENETUNREACH);
+    lab.connect(to, 80); // finds the gateway
+    lab.run(10_000);
+    const iface = lab.guest.interfaces.get(2)!;
+    const before = iface.rxPackets;
+    for (let i = 0; i < 100; i++) lab.connect(to, 80);
+    lab.run(10_000);
+    expect(iface.rxPackets - before).toBe(100);
+  });
+
   test('what is refused fails at once', () => {
     const lab = new Lab();
     const socket = lab.connect(to, 80);
