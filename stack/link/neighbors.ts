@@ -129,6 +129,14 @@ export class Neighbors {
     return this.table.isRouter[n] === 1;
   }
 
+  /** Its hardware address as a number of 48 bits; 0 while it is not known. */
+  macOf(n: number): number {
+    if (!this.isUsable(n)) return 0;
+    let value = 0;
+    for (let i = 0; i < MAC_BYTES; i++) value = value * 256 + this.table.mac[n * MAC_BYTES + i]!;
+    return value;
+  }
+
   /** Writes its hardware address to the slab at `at`. */
   writeMac(n: number, at: number): void {
     const { bytes } = this.shared;
