@@ -46,6 +46,7 @@ const Oldest = 10;
 const Newest = 11;
 const Count = 12;
 const Note = 13;
+const Station = 14;
 // Of a remote.
 const Owner = 0; // mapping + 1, 0 if it is free
 const Name = 1;
@@ -58,12 +59,17 @@ const NextIn = 13;
 const Older = 14;
 const Newer = 15;
 
-const NUMBERS = 5;
+const NUMBERS = 6;
 const OpenedUs = 0;
 const UsedUs = 1;
 const SeenUs = 2;
 const BytesOut = 3;
 const BytesIn = 4;
+const Mac = 5;
+
+/** Mappings that are looked at, and those of them that are compared, before one is ended. */
+const LOOKS = 256;
+const SAMPLE = 16;
 
 export interface FlowTableOptions {
   readonly mappingsMax: number;
@@ -223,21 +229,60 @@ export class FlowTable {
     this.mapping[m * ROW + Note] = value;
   }
 
+  /** Whom it is counted for. */
+  stationOf(m: number): number {
+    return this.mapping[m * ROW + Station]! - 1;
+  }
+
+  setStation(m: number, station: number): void {
+    this.mapping[m * ROW + Station] = station + 1;
+  }
+
+  /** The hardware address that the guest sends from, 0 if it is not known. */
+  macOf(m: number): number {
+    return this.numbers[m * NUMBERS + Mac]!;
+  }
+
+  setMac(m: number, mac: number): void {
+    this.numbers[m * NUMBERS + Mac] = mac;
+  }
+
   /**
-   * The exchange, of `guest` or of anybody, that was answered and is idle for longest, at least since `untilUs`; `NO_ROW` if
-   * there is none. Looks at all.
+   * Of the next few exchanges, of `station` or of anybody (-1), that were answered and are idle since `untilUs`, the one that
+   * is for longest; `NO_ROW` if there is none.
    */
-  findDone(guest: Address | undefined, untilUs: number): number {
+  findDone(station: number, untilUs: number): number {
     let best = NO_ROW;
     let bestUs = untilUs;
-    for (let m = 0; m < this.mappingTop; m++) {
+    for (let n = Math.min(this.mappingTop, LOOKS); n > 0; n--) {
+      const m = this.step();
       if (!this.isMapping(m) || this.has(m, MappingFlag.Fixed | MappingFlag.Lasting)) continue;
       if (!this.has(m, MappingFlag.Answered) || this.usedUs(m) > bestUs) continue;
-      if (guest && !this.isOf(m, guest)) continue;
+      if (station >= 0 && this.stationOf(m) !== station) continue;
       best = m;
       bestUs = this.usedUs(m);
     }
     return best;
+  }
+
+  /** Of the next few mappings of `station`, the one that was refreshed longest ago; `NO_ROW` if there is none. */
+  findIdle(station: number): number {
+    let best = NO_ROW;
+    let seen = 0;
+    for (let n = 0; n < this.mappingTop && seen < SAMPLE; n++) {
+      const m = this.step();
+      if (!this.isMapping(m) || this.has(m, MappingFlag.Fixed) || this.stationOf(m) !== station) continue;
+      seen++;
+      if (best === NO_ROW || this.usedUs(m) < this.usedUs(best)) best = m;
+    }
+    return best;
+  }
+
+  private cursor = 0;
+
+  private step(): number {
+    if (this.cursor >= this.mappingTop) this.cursor = 0;
+    return this.cursor++;
   }
 
   openedUs(m: number): number {
