@@ -174,13 +174,18 @@ export class ConnectionTable {
     let best = NO_FLOW;
     let seen = 0;
     for (let n = 0; n < end && seen < SAMPLE; n++) {
-      if (this.cursor >= end) this.cursor = 0;
-      const f = this.cursor++;
+      const f = this.step();
       if (col.state[f] === FlowState.Free || !isMeant(f)) continue;
       seen++;
       if (best === NO_FLOW || col.usedUs[f]! < col.usedUs[best]!) best = f;
     }
     return best;
+  }
+
+  /** The next slot of a walk around all that are in use, free or not. */
+  step(): number {
+    if (this.cursor >= this.end) this.cursor = 0;
+    return this.cursor++;
   }
 
   private slot(): number {

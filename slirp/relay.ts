@@ -37,6 +37,11 @@ const READ_LOG2_MIN = 12;
 const READ_LOG2_MAX = 18;
 /** When a flow tries again for which the slab had no room. */
 const STARVED_US = 50 * US_PER_MS;
+/** Buffers take nearly all they may: whoever has not moved for so long, and holds so much, may have to go. */
+const RINGS_FULL = 0.75;
+const STUCK_US = 10 * US_PER_S;
+const STUCK_BYTES_MIN = 4096;
+const STUCK_LOOKS = 256;
 /** What the host's socket is waited for is yet to be said. */
 const UNKNOWN = 255;
 /** How `shutdown` shuts writing. */
@@ -77,6 +82,25 @@ export class Relay implements SocketUser, HostUser, StackUser {
     caps.setGiver(FlowKind.Connecting, (station) =>
       this.evict((f) => this.flows.col.station[f] === station && this.isConnecting(f)),
     );
+  }
+
+  /** Memory is nearly exhausted: of the next few flows that have not moved for long, the one whose buffers are longest goes. */
+  private evictStuck(): void {
+    const { flows, nowUs } = this;
+    const { col } = flows;
+    let worst = NO_FLOW;
+    let most = STUCK_BYTES_MIN;
+    for (let n = Math.min(flows.end, STUCK_LOOKS); n > 0; n--) {
+      const f = flows.step();
+      if (col.state[f] === FlowState.Free || nowUs - col.usedUs[f]! < STUCK_US) continue;
+      const bytes = this.sockets.gateway.ringBytes(col.stackHandle[f]!);
+      if (bytes <= most) continue;
+      worst = f;
+      most = bytes;
+    }
+    if (worst === NO_FLOW) return;
+    this.parts.counters.evicted++;
+    this.drop(worst);
   }
 
   private isConnecting(f: number): boolean {
@@ -172,6 +196,8 @@ export class Relay implements SocketUser, HostUser, StackUser {
   }
 
   turn(): void {
+    const { tcp, limits } = this.parts.stack;
+    if (tcp.ringBytes > limits.ringBytesMax * RINGS_FULL) this.evictStuck();
     for (let left = this.queued; left > 0 && this.queuedFirst !== NO_FLOW; left--) {
       const f = this.queuedFirst;
       this.unqueue(f);
