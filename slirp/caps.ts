@@ -10,7 +10,7 @@
 
 import { sipHash } from '../core/siphash.ts';
 import { ADDRESS_WORDS, type Address } from '../stack/stack.ts';
-import { type Caps, type FlowKind, NO_STATION } from './parts.ts';
+import { type Caps, FlowKind, NO_STATION } from './parts.ts';
 
 /** Flows at a time. */
 export interface CapsOptions {
@@ -145,8 +145,11 @@ export class FlowCaps implements Caps {
   }
 
   relieve(kind: FlowKind, guest: Address, mac: number): boolean {
-    const station = this.find(guest, mac);
-    return this.makeRoom(kind, station === NO_STATION ? 0 : this.counts[station * KINDS + kind]!);
+    for (const one of [kind, FlowKind.Tcp, FlowKind.Udp, FlowKind.Echo]) {
+      const station = this.find(guest, mac);
+      if (this.makeRoom(one, station === NO_STATION ? 0 : this.counts[station * KINDS + one]!)) return true;
+    }
+    return false;
   }
 
   /** Who has most gives one up for somebody who has `count`; false if that would not be fair. */

@@ -60,7 +60,7 @@ export interface Caps {
   give(kind: FlowKind, station: number): void;
   /** The station, or `NO_STATION` if it has no flow. */
   find(guest: Address, mac: number): number;
-  /** The host has no room for a flow of this guest: true if somebody who has more gave one up. */
+  /** The host has no room for a flow of this guest: true if somebody who has more gave one up, of this kind or another. */
   relieve(kind: FlowKind, guest: Address, mac: number): boolean;
   /** `giveUp` ends a flow of a station, the one that is idle for longest or nearly; false if it cannot. */
   setGiver(kind: FlowKind, giveUp: (station: number) => boolean): void;

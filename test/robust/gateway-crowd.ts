@@ -32,6 +32,7 @@ export interface CrowdOptions extends Partial<Omit<GatewayOptions, 'stack' | 'if
   readonly guestLimits?: Partial<Limits>;
   readonly gateLimits?: Partial<Limits>;
   readonly bufferBytes?: number;
+  readonly handlesMax?: number;
   readonly seed?: number;
 }
 
@@ -52,7 +53,16 @@ export class Crowd {
   private readonly ports: StackPort[] = [];
 
   constructor(options: CrowdOptions) {
-    const { guests, link = { delayUs: 50 }, guestLimits, gateLimits, bufferBytes, seed = 1, ...rest } = options;
+    const {
+      guests,
+      link = { delayUs: 50 },
+      guestLimits,
+      gateLimits,
+      bufferBytes,
+      handlesMax,
+      seed = 1,
+      ...rest
+    } = options;
     const world = new World({ seed, slabBytes: 2 ** 31, nodesMax: guests + 3 });
     this.world = world;
     this.slab = world.slab;
@@ -75,6 +85,7 @@ export class Crowd {
     this.host = new SimHost(this.slab, {
       wake,
       ...(bufferBytes !== undefined && { bufferBytes }),
+      ...(handlesMax !== undefined && { handlesMax }),
       datagrams: (handles) => {
         outside = new SimDatagrams(handles);
         return outside;
