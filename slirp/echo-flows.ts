@@ -39,6 +39,8 @@ export interface EchoOptions {
   readonly timeoutUs: number;
   readonly mappingsMax: number;
   readonly remotesMax: number;
+  /** Of one guest. */
+  readonly remotesOfStationMax: number;
   readonly remotesOfOneMax: number;
 }
 
@@ -46,6 +48,7 @@ export const ECHO: EchoOptions = {
   timeoutUs: 60 * US_PER_S,
   mappingsMax: 1024,
   remotesMax: 4096,
+  remotesOfStationMax: 1024,
   remotesOfOneMax: 256,
 };
 
@@ -74,9 +77,9 @@ export class EchoFlows {
   constructor(parts: FlowParts, options: Partial<EchoOptions> = {}) {
     this.parts = parts;
     this.options = { ...ECHO, ...options };
-    const { mappingsMax, remotesMax, remotesOfOneMax } = this.options;
+    const { mappingsMax, remotesMax, remotesOfStationMax, remotesOfOneMax } = this.options;
     const key = flowKey(parts.stack.shared.secret, KEY);
-    this.table = new FlowTable({ mappingsMax, remotesMax, remotesOfOneMax, key });
+    this.table = new FlowTable({ mappingsMax, remotesMax, remotesOfStationMax, remotesOfOneMax, key });
     this.timers = new TimerWheel({ timersMax: mappingsMax });
     parts.caps.setGiver(FlowKind.Echo, (station) => this.evict(station));
     this.errors = new FlowErrors(parts);

@@ -75,6 +75,8 @@ export interface FlowTableOptions {
   readonly mappingsMax: number;
   /** All together, beyond one for each mapping. */
   readonly remotesMax: number;
+  /** Of all mappings of a station, beyond one for each; as many as all together may have if it is not given. */
+  readonly remotesOfStationMax?: number;
   /** Of one mapping. */
   readonly remotesOfOneMax: number;
   /** Of one that is fixed. */
@@ -361,10 +363,12 @@ export class FlowTable {
   addRemote(m: number, name: Address, namePort: number, host: Address, port: number, nowUs: number): number {
     const { mapping, remote } = this;
     const { remotesOfOneMax, remotesMax, clientsMax = remotesOfOneMax } = this.options;
+    const { remotesOfStationMax: stationMax = remotesMax } = this.options;
     const most = this.has(m, MappingFlag.Fixed) ? clientsMax : remotesOfOneMax;
     const count = mapping[m * ROW + Count]!;
     // A mapping's first remote is not counted, so that there is one for everybody.
-    const isPoolEmpty = this.remotes - this.withRemotes >= remotesMax;
+    const station = this.stationOf(m) + 1;
+    const isPoolEmpty = this.remotes - this.withRemotes >= remotesMax || this.extraOf(station) >= stationMax;
     if (count >= most || (count > 0 && isPoolEmpty)) this.removeRemote(this.oldestOf(m));
     const r = this.remotesFree > 0 ? this.freeRemotes[--this.remotesFree]! : this.remoteTop++;
     const row = r * ROW;
@@ -379,7 +383,23 @@ export class FlowTable {
     this.append(m, r);
     this.remotes++;
     if (mapping[m * ROW + Count]!++ === 0) this.withRemotes++;
+    else this.countExtra(station, 1);
     return r;
+  }
+
+  private extras = new Int32Array(64); // by station + 1: remotes beyond the first of a mapping
+
+  private extraOf(station: number): number {
+    return this.extras[station] ?? 0;
+  }
+
+  private countExtra(station: number, by: number): void {
+    if (station >= this.extras.length) {
+      const extras = new Int32Array(2 * station);
+      extras.set(this.extras);
+      this.extras = extras;
+    }
+    this.extras[station] = this.extras[station]! + by;
   }
 
   private withRemotes = 0; // mappings that have any
@@ -399,6 +419,7 @@ export class FlowTable {
     this.unlink(m, r);
     remote[row + Owner] = 0;
     if (--mapping[guest + Count]! === 0) this.withRemotes--;
+    else this.countExtra(this.stationOf(m) + 1, -1);
     this.remotes--;
     this.freeRemotes[this.remotesFree++] = r;
     if (this.lastOut === r) this.lastOut = NO_ROW;

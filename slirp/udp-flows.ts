@@ -52,6 +52,8 @@ export interface UdpOptions {
   readonly mappingsMax: number;
   /** Remotes of all mappings, beyond one for each. */
   readonly remotesMax: number;
+  /** Of one guest. */
+  readonly remotesOfStationMax: number;
   readonly remotesOfOneMax: number;
   /** Remotes of a forward. */
   readonly clientsMax: number;
@@ -66,6 +68,7 @@ export const UDP: UdpOptions = {
   inboundRefreshes: false,
   mappingsMax: 8192,
   remotesMax: 32_768,
+  remotesOfStationMax: 8192,
   remotesOfOneMax: 256,
   clientsMax: 4096,
   isHost: () => false,
@@ -108,9 +111,9 @@ export class UdpFlows {
   constructor(parts: FlowParts, options: Partial<UdpOptions> = {}) {
     this.parts = parts;
     this.options = { ...UDP, ...options };
-    const { mappingsMax, remotesMax, remotesOfOneMax, clientsMax } = this.options;
+    const { mappingsMax, remotesMax, remotesOfStationMax, remotesOfOneMax, clientsMax } = this.options;
     const key = flowKey(parts.stack.shared.secret, KEY);
-    this.table = new FlowTable({ mappingsMax, remotesMax, remotesOfOneMax, clientsMax, key });
+    this.table = new FlowTable({ mappingsMax, remotesMax, remotesOfStationMax, remotesOfOneMax, clientsMax, key });
     this.timers = new TimerWheel({ timersMax: mappingsMax });
     parts.caps.setGiver(FlowKind.Udp, (station) => this.evict(station));
     this.errors = new FlowErrors(parts);
