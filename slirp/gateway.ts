@@ -76,6 +76,7 @@ export class Gateway implements StackUser {
   private readonly host: HostSockets;
   private readonly rules: Rules;
   private readonly batch: DatagramBatch;
+  private readonly senders: Senders;
   private readonly relay: Relay;
   private readonly tcp: TcpFlows;
   private readonly udp: UdpFlows;
@@ -101,13 +102,15 @@ export class Gateway implements StackUser {
     this.batch = new DatagramBatch(stack.shared.slab);
     const { batch, counters } = this;
     const iface = options.iface.number;
+    this.senders = new Senders(stack, iface, options.whoHas);
+    this.senders.open();
     const parts: FlowParts = {
       stack,
       iface,
       host,
       targets,
       caps: new FlowCaps(caps, { portOf: options.portOf, key: flowKey(stack.shared.secret, CAPS_KEY) }),
-      senders: new Senders(stack, iface, options.whoHas),
+      senders: this.senders,
       batch,
       counters,
     };
@@ -184,6 +187,7 @@ export class Gateway implements StackUser {
     this.udp.close();
     this.echo.close();
     this.batch.close();
+    this.senders.close();
   }
 }
 

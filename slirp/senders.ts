@@ -20,6 +20,20 @@ export class Senders {
     this.whoHas = whoHas;
   }
 
+  /** From now on the neighbour table believes nobody who claims an address that is leased to somebody else. */
+  open(): void {
+    const { whoHas } = this;
+    if (!whoHas) return;
+    this.stack.autoconf.neighbors.mayHave = (address, mac) => {
+      const leased = whoHas(address);
+      return leased === 0 || leased === mac;
+    };
+  }
+
+  close(): void {
+    if (this.whoHas) this.stack.autoconf.neighbors.mayHave = undefined;
+  }
+
   /** True if `address` is another's than `mac`'s; of frames without a sender (0) never. */
   isForged(address: Address, mac: number): boolean {
     if (mac === 0) return false;

@@ -66,9 +66,18 @@ describe('what is sent by an address that is leased to somebody else', () => {
 
   test('stays dropped, whatever the liar announces', () => {
     const lab = newLab({ whoHas });
+    const { neighbors } = lab.gate.autoconf;
     hit(lab, announcement(LIAR, NOBODY));
     hit(lab, datagram(LIAR, NOBODY, 5000));
-    expect([lab.gateway.counters.forged, said(lab)]).toEqual([1, []]);
+    expect([lab.gateway.counters.forged, said(lab), neighbors.lookup(2, leased)]).toEqual([1, [], -1]);
+    // What is for who has it does not go to the liar, either.
+    for (const [op, mac] of [
+      ['0001', '020000000099'],
+      ['0001', LIAR],
+      ['0002', LIAR],
+    ] as const)
+      hit(lab, ethernet(GATE_MAC, mac, '0806', bytesOf('000108000604', op, mac, NOBODY, GATE_MAC, '0a000202')));
+    expect(neighbors.macOf(neighbors.lookup(2, leased))).toBe(0x020000000099);
   });
 });
 
