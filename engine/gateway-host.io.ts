@@ -195,6 +195,7 @@ export class GatewayHost implements NetworkGateway, GatewayParts, StackUser {
       rules,
       isRestricted,
       places: hostPlaces(),
+      whoHas: (address) => this.dhcp?.leases.macOf(address) ?? 0,
       caps: {
         ...(tcpFlowsMax === undefined ? {} : { tcpPerGuest: tcpFlowsMax }),
         ...(udpFlowsMax === undefined ? {} : { udpPerGuest: udpFlowsMax }),

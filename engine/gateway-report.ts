@@ -1,7 +1,7 @@
 // What gateways say of themselves: listings as plain values, counters as Prometheus text.
 
 import type { DhcpService } from '../service/service.ts';
-import { type FlowView, formatRule, type Gateway, Protocol } from '../slirp/slirp.ts';
+import { FlowKind, type FlowView, formatRule, type Gateway } from '../slirp/slirp.ts';
 import { type Address, formatAddress } from '../stack/stack.ts';
 import { formatMac } from '../wire/ethernet.ts';
 import type { GatewaySettings } from './gateway-settings.ts';
@@ -47,7 +47,7 @@ export function gatewayStatusOf(view: GatewayParts): object {
     restricted: isRestricted,
     rules: rules.map((rule) => `${rule.isAllow ? 'allow' : 'deny'} ${formatRule(rule)}`),
     ...(nat64 ? { nat64: `${formatAddress(nat64.address)}/${nat64.bits}` } : {}),
-    guests: gateway.caps.guests,
+    guests: gateway.caps.stations,
     flows: flowCounts(view),
     leases: leasesOf(view).length,
     forwards: gateway.forwards().length,
@@ -58,9 +58,9 @@ export function gatewayStatusOf(view: GatewayParts): object {
 }
 
 const flowCounts = ({ gateway }: GatewayParts): { tcp: number; udp: number; icmp: number } => ({
-  tcp: gateway.caps.total(Protocol.Tcp),
-  udp: gateway.caps.total(Protocol.Udp),
-  icmp: gateway.caps.total(Protocol.Icmp),
+  tcp: gateway.caps.total(FlowKind.Tcp),
+  udp: gateway.caps.total(FlowKind.Udp),
+  icmp: gateway.caps.total(FlowKind.Echo),
 });
 
 /** One line per forward. */
@@ -94,7 +94,7 @@ export function gatewayMetrics(view: GatewayParts): Metric[] {
     help: string,
     rows: (view: GatewayParts) => readonly (readonly [string, number])[],
   ): void => void metrics.push({ name, type, help, rows: rows(view) });
-  add('weft_gateway_guests', 'gauge', 'Guests that have flows.', ({ gateway }) => [['', gateway.caps.guests]]);
+  add('weft_gateway_guests', 'gauge', 'Guests that have flows.', ({ gateway }) => [['', gateway.caps.stations]]);
   add('weft_gateway_flows', 'gauge', 'Open flows.', (view) =>
     Object.entries(flowCounts(view)).map(([protocol, count]) => [`protocol="${protocol}"`, count]),
   );

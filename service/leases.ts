@@ -264,6 +264,13 @@ export class Leases {
     }
   }
 
+  /** The hardware address (48 bits) that has `address` by a lease, or 0. */
+  macOf(address: Address): number {
+    const table = this.tableOf(address);
+    const row = table?.rows.get(table.numberOf(address));
+    return row?.state === 'bound' ? Number.parseInt(row.mac.replaceAll(':', '') || '0', 16) : 0;
+  }
+
   /** All leases, offers and expired ones among them, by address. */
   list(): Lease[] {
     return this.rows();

@@ -41,6 +41,8 @@ export const FlowFlag = {
 /** No flow, or no handle. */
 export const NO_FLOW = -1;
 const SLOTS_FIRST = 64;
+/** Flows that are compared before one is ended. */
+const SAMPLE = 16;
 /** Reads of the host's sockets are this long at first, as a power of two. */
 const READ_LOG2_FIRST = 12;
 
@@ -55,6 +57,7 @@ const columnsOf = (n: number) => ({
   guestPort: new Uint16Array(n),
   otherPort: new Uint16Array(n),
   readLog2: new Uint8Array(n),
+  station: new Int32Array(n), // whom it is counted for
   wanted: new Uint8Array(n), // what the host's socket is waited for
   bytesOut: new Float64Array(n),
   bytesIn: new Float64Array(n),
@@ -71,6 +74,7 @@ export class ConnectionTable {
   /** Slots in use are below. */
   end = 0;
   col: FlowColumns = columnsOf(SLOTS_FIRST);
+  private cursor = 0;
   private freeFirst = NO_FLOW;
   private byStack = new Int32Array(SLOTS_FIRST).fill(NO_FLOW);
   private byHost = new Int32Array(SLOTS_FIRST).fill(NO_FLOW);
@@ -159,6 +163,29 @@ export class ConnectionTable {
 
   otherInto(f: number, into: Address): void {
     copyWords(this.col.other, f, into);
+  }
+
+  /**
+   * Of the next few flows for which `isMeant`, the one that nothing went by for longest; NO_FLOW if there is none. Who asks
+   * often does not look at all of them each time.
+   */
+  findIdle(isMeant: (f: number) => boolean): number {
+    const { col, end } = this;
+    let best = NO_FLOW;
+    let seen = 0;
+    for (let n = 0; n < end && seen < SAMPLE; n++) {
+      const f = this.step();
+      if (col.state[f] === FlowState.Free || !isMeant(f)) continue;
+      seen++;
+      if (best === NO_FLOW || col.usedUs[f]! < col.usedUs[best]!) best = f;
+    }
+    return best;
+  }
+
+  /** The next slot of a walk around all that are in use, free or not. */
+  step(): number {
+    if (this.cursor >= this.end) this.cursor = 0;
+    return this.cursor++;
   }
 
   private slot(): number {

@@ -33,12 +33,14 @@ import { FlowReceiver } from './flow-receiver.ts';
 import { FlowSender } from './flow-sender.ts';
 import { FlowTable, flowKey, MappingFlag, NO_ROW } from './flow-table.ts';
 import { whereText } from './flow-text.ts';
-import { type FlowParts, type FlowView, Protocol, Verdict } from './parts.ts';
+import { FlowKind, type FlowParts, type FlowView, NO_STATION, Protocol, Verdict } from './parts.ts';
 
 export interface EchoOptions {
   readonly timeoutUs: number;
   readonly mappingsMax: number;
   readonly remotesMax: number;
+  /** Of one guest. */
+  readonly remotesOfStationMax: number;
   readonly remotesOfOneMax: number;
 }
 
@@ -46,6 +48,7 @@ export const ECHO: EchoOptions = {
   timeoutUs: 60 * US_PER_S,
   mappingsMax: 1024,
   remotesMax: 4096,
+  remotesOfStationMax: 1024,
   remotesOfOneMax: 256,
 };
 
@@ -74,10 +77,11 @@ export class EchoFlows {
   constructor(parts: FlowParts, options: Partial<EchoOptions> = {}) {
     this.parts = parts;
     this.options = { ...ECHO, ...options };
-    const { mappingsMax, remotesMax, remotesOfOneMax } = this.options;
+    const { mappingsMax, remotesMax, remotesOfStationMax, remotesOfOneMax } = this.options;
     const key = flowKey(parts.stack.shared.secret, KEY);
-    this.table = new FlowTable({ mappingsMax, remotesMax, remotesOfOneMax, key });
+    this.table = new FlowTable({ mappingsMax, remotesMax, remotesOfStationMax, remotesOfOneMax, key });
     this.timers = new TimerWheel({ timersMax: mappingsMax });
+    parts.caps.setGiver(FlowKind.Echo, (station) => this.evict(station));
     this.errors = new FlowErrors(parts);
     this.receiver = new FlowReceiver(parts, {
       deliver: (m, from, _port, at, bytes, hops, trafficClass) => this.deliver(m, from, at, bytes, hops, trafficClass),
@@ -136,8 +140,7 @@ export class EchoFlows {
     const h = table.handleOf(m);
     this.receiver.drop(h);
     parts.host.close(h);
-    table.guestInto(m, this.guest);
-    parts.caps.give(protocolOf(this.guest), this.guest);
+    parts.caps.give(FlowKind.Echo, table.stationOf(m));
     table.removeMapping(m);
   }
 
@@ -160,6 +163,7 @@ export class EchoFlows {
     const { nowUs, view } = parts.stack.shared;
     const { source, target, port } = message;
     let r = table.findOut(source, port, target, NO_PORT);
+    if (r !== NO_ROW && message.mac !== table.macOf(table.mappingOf(r)) && !this.isFrom(message)) return;
     if (r !== NO_ROW && nowUs >= table.remoteUsed(r) + this.options.timeoutUs) {
       sender.send();
       table.removeRemote(r);
@@ -173,6 +177,7 @@ export class EchoFlows {
     const m = table.mappingOf(r);
     const isIp6 = table.isIp6(m);
     const at = sender.room;
+    table.setMac(m, message.mac);
     table.touch(r, nowUs);
     table.setNote(m, icmp.seq(view, at));
     table.countOut(m, bytes, nowUs);
@@ -185,6 +190,14 @@ export class EchoFlows {
     sender.add(r, bytes, Math.max(1, message.hops - 1), message.trafficClass, isWhole);
   }
 
+  /** False if the guest's address is another's than the sender's, which is counted. */
+  private isFrom({ source, mac }: Datagram): boolean {
+    const { senders, counters } = this.parts;
+    if (!senders.isForged(source, mac)) return true;
+    counters.forged++;
+    return false;
+  }
+
   /** The guest has not asked there, or not for long: a remote, or `NO_ROW` and the guest is told. */
   private open(message: Datagram, bytes: number): number {
     const { table, outside, parts, errors, sender } = this;
@@ -193,6 +206,7 @@ export class EchoFlows {
       parts.counters.lost++;
       return NO_ROW;
     }
+    if (!this.isFrom(message)) return NO_ROW;
     const protocol = protocolOf(source);
     const sequence = icmp.seq(parts.stack.shared.view, sender.room);
     const { HEADER_BYTES } = icmp;
@@ -207,25 +221,21 @@ export class EchoFlows {
     }
     const isIp6 = !isIp4(outside);
     let m = table.findMapping(source, port, isIp6);
-    if (m === NO_ROW) m = this.openMapping(source, port, isIp6);
+    if (m === NO_ROW) m = this.openMapping(source, port, isIp6, message.mac);
     if (m === NO_ROW) return m;
     return table.addRemote(m, target, NO_PORT, outside, NO_PORT, parts.stack.shared.nowUs);
   }
 
   /** A ping socket, with the guest's identifier if it is free; `NO_ROW` and the guest is told if the host forbids it. */
-  private openMapping(guest: Address, id: number, isIp6: boolean): number {
+  private openMapping(guest: Address, id: number, isIp6: boolean, mac: number): number {
     const { parts, table, hostName } = this;
     const { host, caps, counters } = parts;
-    const protocol = protocolOf(guest);
-    if (table.isFull) this.makeRoom(undefined);
-    if (table.isFull || !(caps.take(protocol, guest) || (this.makeRoom(guest) && caps.take(protocol, guest)))) {
-      counters.guestFull++;
-      return NO_ROW;
-    }
+    const station = this.count(guest, mac);
+    if (station === NO_STATION) return NO_ROW;
     let h = host.openEcho(isIp6, id);
     if (h === -Errno.EADDRINUSE) h = host.openEcho(isIp6, 0);
     if (h < 0) {
-      caps.give(protocol, guest);
+      caps.give(FlowKind.Echo, station);
       if (h !== -Errno.EACCES && h !== -Errno.EPERM) counters.hostFull++;
       else {
         counters.echoForbidden++;
@@ -236,16 +246,41 @@ export class EchoFlows {
     host.local(h, hostName);
     const { nowUs } = parts.stack.shared;
     const m = table.addMapping(guest, id, isIp6, h, hostName.port, nowUs);
+    table.setStation(m, station);
     this.receiver.add(h, m);
     this.timers.set(m, nowUs + this.options.timeoutUs);
     return m;
   }
 
-  /** Ends an exchange that is done, of `guest` or of anybody; false if there is none. */
-  private makeRoom(guest: Address | undefined): boolean {
-    const m = this.table.findDone(guest, this.parts.stack.shared.nowUs - DONE_AFTER_US);
+  /** Counts a mapping in: its station, or `NO_STATION`. Exchanges that are done may have to go. */
+  private count(guest: Address, mac: number): number {
+    const { caps, counters } = this.parts;
+    if (this.table.isFull && !this.makeRoom(NO_STATION)) {
+      counters.guestFull++;
+      return NO_STATION;
+    }
+    let station = caps.take(FlowKind.Echo, guest, mac);
+    const own = station === NO_STATION ? caps.find(guest, mac) : NO_STATION;
+    if (own !== NO_STATION && this.makeRoom(own)) station = caps.take(FlowKind.Echo, guest, mac);
+    if (station === NO_STATION && own === NO_STATION && this.makeRoom(NO_STATION))
+      station = caps.take(FlowKind.Echo, guest, mac);
+    if (station === NO_STATION) counters.guestFull++;
+    return station;
+  }
+
+  /** Ends an exchange that is done, of a station or of anybody (`NO_STATION`); false if there is none. */
+  private makeRoom(station: number): boolean {
+    const m = this.table.findDone(station, this.parts.stack.shared.nowUs - DONE_AFTER_US);
     if (m !== NO_ROW) this.remove(m);
     return m !== NO_ROW;
+  }
+
+  private evict(station: number): boolean {
+    const m = this.table.findIdle(station);
+    if (m === NO_ROW) return false;
+    this.parts.counters.evicted++;
+    this.remove(m);
+    return true;
   }
 
   // From outside

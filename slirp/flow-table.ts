@@ -46,6 +46,7 @@ const Oldest = 10;
 const Newest = 11;
 const Count = 12;
 const Note = 13;
+const Station = 14;
 // Of a remote.
 const Owner = 0; // mapping + 1, 0 if it is free
 const Name = 1;
@@ -58,17 +59,24 @@ const NextIn = 13;
 const Older = 14;
 const Newer = 15;
 
-const NUMBERS = 5;
+const NUMBERS = 6;
 const OpenedUs = 0;
 const UsedUs = 1;
 const SeenUs = 2;
 const BytesOut = 3;
 const BytesIn = 4;
+const Mac = 5;
+
+/** Mappings that are looked at, and those of them that are compared, before one is ended. */
+const LOOKS = 256;
+const SAMPLE = 16;
 
 export interface FlowTableOptions {
   readonly mappingsMax: number;
   /** All together, beyond one for each mapping. */
   readonly remotesMax: number;
+  /** Of all mappings of a station, beyond one for each; as many as all together may have if it is not given. */
+  readonly remotesOfStationMax?: number;
   /** Of one mapping. */
   readonly remotesOfOneMax: number;
   /** Of one that is fixed. */
@@ -225,21 +233,60 @@ export class FlowTable {
     this.mapping[m * ROW + Note] = value;
   }
 
+  /** Whom it is counted for. */
+  stationOf(m: number): number {
+    return this.mapping[m * ROW + Station]! - 1;
+  }
+
+  setStation(m: number, station: number): void {
+    this.mapping[m * ROW + Station] = station + 1;
+  }
+
+  /** The hardware address that the guest sends from, 0 if it is not known. */
+  macOf(m: number): number {
+    return this.numbers[m * NUMBERS + Mac]!;
+  }
+
+  setMac(m: number, mac: number): void {
+    this.numbers[m * NUMBERS + Mac] = mac;
+  }
+
   /**
-   * The exchange, of `guest` or of anybody, that was answered and is idle for longest, at least since `untilUs`; `NO_ROW` if
-   * there is none. Looks at all.
+   * Of the next few exchanges, of `station` or of anybody (-1), that were answered and are idle since `untilUs`, the one that
+   * is for longest; `NO_ROW` if there is none.
    */
-  findDone(guest: Address | undefined, untilUs: number): number {
+  findDone(station: number, untilUs: number): number {
     let best = NO_ROW;
     let bestUs = untilUs;
-    for (let m = 0; m < this.mappingTop; m++) {
+    for (let n = Math.min(this.mappingTop, LOOKS); n > 0; n--) {
+      const m = this.step();
       if (!this.isMapping(m) || this.has(m, MappingFlag.Fixed | MappingFlag.Lasting)) continue;
       if (!this.has(m, MappingFlag.Answered) || this.usedUs(m) > bestUs) continue;
-      if (guest && !this.isOf(m, guest)) continue;
+      if (station >= 0 && this.stationOf(m) !== station) continue;
       best = m;
       bestUs = this.usedUs(m);
     }
     return best;
+  }
+
+  /** Of the next few mappings of `station`, the one that was refreshed longest ago; `NO_ROW` if there is none. */
+  findIdle(station: number): number {
+    let best = NO_ROW;
+    let seen = 0;
+    for (let n = 0; n < this.mappingTop && seen < SAMPLE; n++) {
+      const m = this.step();
+      if (!this.isMapping(m) || this.has(m, MappingFlag.Fixed) || this.stationOf(m) !== station) continue;
+      seen++;
+      if (best === NO_ROW || this.usedUs(m) < this.usedUs(best)) best = m;
+    }
+    return best;
+  }
+
+  private cursor = 0;
+
+  private step(): number {
+    if (this.cursor >= this.mappingTop) this.cursor = 0;
+    return this.cursor++;
   }
 
   openedUs(m: number): number {
@@ -319,10 +366,12 @@ export class FlowTable {
   addRemote(m: number, name: Address, namePort: number, host: Address, port: number, nowUs: number): number {
     const { mapping, remote } = this;
     const { remotesOfOneMax, remotesMax, clientsMax = remotesOfOneMax } = this.options;
+    const { remotesOfStationMax: stationMax = remotesMax } = this.options;
     const most = this.has(m, MappingFlag.Fixed) ? clientsMax : remotesOfOneMax;
     const count = mapping[m * ROW + Count]!;
     // A mapping's first remote is not counted, so that there is one for everybody.
-    const isPoolEmpty = this.remotes - this.withRemotes >= remotesMax;
+    const station = this.stationOf(m) + 1;
+    const isPoolEmpty = this.remotes - this.withRemotes >= remotesMax || this.extraOf(station) >= stationMax;
     if (count >= most || (count > 0 && isPoolEmpty)) this.removeRemote(this.oldestOf(m));
     const r = this.remotesFree > 0 ? this.freeRemotes[--this.remotesFree]! : this.remoteTop++;
     const row = r * ROW;
@@ -337,7 +386,23 @@ export class FlowTable {
     this.append(m, r);
     this.remotes++;
     if (mapping[m * ROW + Count]!++ === 0) this.withRemotes++;
+    else this.countExtra(station, 1);
     return r;
+  }
+
+  private extras = new Int32Array(64); // by station + 1: remotes beyond the first of a mapping
+
+  private extraOf(station: number): number {
+    return this.extras[station] ?? 0;
+  }
+
+  private countExtra(station: number, by: number): void {
+    if (station >= this.extras.length) {
+      const extras = new Int32Array(2 * station);
+      extras.set(this.extras);
+      this.extras = extras;
+    }
+    this.extras[station] = this.extras[station]! + by;
   }
 
   private withRemotes = 0; // mappings that have any
@@ -357,6 +422,7 @@ export class FlowTable {
     this.unlink(m, r);
     remote[row + Owner] = 0;
     if (--mapping[guest + Count]! === 0) this.withRemotes--;
+    else this.countExtra(this.stationOf(m) + 1, -1);
     this.remotes--;
     this.freeRemotes[this.remotesFree++] = r;
   }

@@ -18,7 +18,11 @@ import { ownAddresses } from './own-addresses.ts';
 export const GATEWAY_LIMITS: Partial<Limits> = {
   connectionsMax: 65536,
   socketsMax: 131072,
+  halfOpenMax: 32768, // more than there are flows: how many of them may be half open is the caps' to say
   neighborsMax: 4096,
+  reassembliesMax: 1024,
+  reassemblyBytesMax: 4 << 20,
+  ringBytesMax: 96 << 20,
   sendBufferBytesMax: 4 << 20, // more than 300 Mb/s for 100 ms, for each of many
   receiveBufferBytesMax: 4 << 20,
   outputBytesMax: 4 << 20,

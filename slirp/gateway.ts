@@ -20,6 +20,7 @@ import { type CapsOptions, capsOf, FlowCaps } from './caps.ts';
 import { DatagramBatch } from './datagram-batch.ts';
 import { DatagramForwards } from './datagram-forwards.ts';
 import { EchoFlows } from './echo-flows.ts';
+import { flowKey } from './flow-table.ts';
 import { endpointText } from './flow-view.ts';
 import type { ForwardSpec } from './forward-spec.ts';
 import { FORWARDED_PORTS_MAX, Forwards, type ForwardView } from './forwards.ts';
@@ -29,10 +30,13 @@ import { type FlowParts, type FlowView, SlirpCounters } from './parts.ts';
 import { Relay } from './relay.ts';
 import type { Rule } from './rule.ts';
 import { type HostPlaces, Rules } from './rules.ts';
+import { Senders, type WhoHas } from './senders.ts';
 import { StreamForwards } from './stream-forwards.ts';
 import { GatewayTargets, type Nat64Prefix } from './targets.ts';
 import { TcpFlows } from './tcp-flows.ts';
 import { UDP, type UdpFiltering, UdpFlows } from './udp-flows.ts';
+
+const CAPS_KEY = 0x63617073;
 
 /** What a gateway is made of. */
 export interface GatewayOptions {
@@ -52,6 +56,13 @@ export interface GatewayOptions {
   readonly nat64?: Nat64Prefix | undefined;
   /** RFC 4787 §5: from whom datagrams reach a guest: anybody, addresses it sent to (the default), addresses and ports it sent to. */
   readonly filtering?: UdpFiltering | undefined;
+  /** Which hardware address (48 bits) an address was leased to, 0 if to none: what others send by it is dropped. */
+  readonly whoHas?: WhoHas | undefined;
+  /**
+   * The switch's port, 0 and up, behind which a hardware address (48 bits) is, or -1. Flows are counted by it, so that a
+   * guest that forges hardware addresses is one all the same. Of a port with many guests behind it -1 is better.
+   */
+  readonly portOf?: ((mac: number) => number) | undefined;
   /** The host's address that flows leave by; undefined: the host chooses. */
   readonly outbound4?: Address | undefined;
   readonly outbound6?: Address | undefined;
@@ -67,6 +78,7 @@ export class Gateway implements StackUser {
   private readonly host: HostSockets;
   private readonly rules: Rules;
   private readonly batch: DatagramBatch;
+  private readonly senders: Senders;
   private readonly relay: Relay;
   private readonly tcp: TcpFlows;
   private readonly udp: UdpFlows;
@@ -89,11 +101,22 @@ export class Gateway implements StackUser {
     refuseOverlap(network, nat64);
     const targets = new GatewayTargets({ network, rules: this.rules, nat64, outbound4, outbound6 });
     const caps = capsOf(options.caps ?? {});
-    this.caps = new FlowCaps(caps);
+    this.caps = new FlowCaps(caps, { portOf: options.portOf, key: flowKey(stack.shared.secret, CAPS_KEY) });
     this.batch = new DatagramBatch(stack.shared.slab);
     const { batch, counters } = this;
     const iface = options.iface.number;
-    const parts: FlowParts = { stack, iface, host, targets, caps: this.caps, batch, counters };
+    this.senders = new Senders(stack, iface, options.whoHas);
+    this.senders.open();
+    const parts: FlowParts = {
+      stack,
+      iface,
+      host,
+      targets,
+      caps: this.caps,
+      senders: this.senders,
+      batch,
+      counters,
+    };
     this.relay = new Relay(parts, { flowsMax: caps.tcpMax });
     this.tcp = new TcpFlows(parts, this.relay);
     const gateway4 = network.net4?.gateway ?? ANY_ADDRESS4;
@@ -167,6 +190,7 @@ export class Gateway implements StackUser {
     this.udp.close();
     this.echo.close();
     this.batch.close();
+    this.senders.close();
   }
 }
 

@@ -3,6 +3,7 @@
 import type { Address, Stack } from '../stack/stack.ts';
 import type { DatagramBatch } from './datagram-batch.ts';
 import type { HostSockets } from './host-sockets.ts';
+import type { Senders } from './senders.ts';
 
 /** Protocols by their IP numbers. */
 export const Protocol = { Icmp: 1, Tcp: 6, Udp: 17, Icmp6: 58 } as const;
@@ -41,11 +42,28 @@ export interface Targets {
   nameFor(address: Address, asTarget: Address, into: Address): boolean;
 }
 
-/** Flows of one guest are bounded, so that one takes nothing from the others. A guest is an address. */
+/** What is counted. `Connecting`: TCP connections of guests that the host has not connected yet, which count as `Tcp`, too. */
+export const FlowKind = { Tcp: 0, Udp: 1, Echo: 2, Connecting: 3 } as const;
+export type FlowKind = (typeof FlowKind)[keyof typeof FlowKind];
+
+export const NO_STATION = -1;
+
+/** Flows of one station are bounded, so that one takes nothing from the others. A station is a small number while it has flows. */
 export interface Caps {
-  /** Counts a flow in: false if the guest, or all together, have as many as they may. */
-  take(protocol: Protocol, guest: Address): boolean;
-  give(protocol: Protocol, guest: Address): void;
+  /**
+   * Counts a flow in: its station, or `NO_STATION` if that has, or all together have, as many as they may. Who has most may
+   * have had to give one up. `mac` is the hardware address (48 bits) that the guest sent from, 0 for flows from outside.
+   */
+  take(kind: FlowKind, guest: Address, mac: number): number;
+  /** As `take`, for a station that has another flow. */
+  takeFor(kind: FlowKind, station: number): boolean;
+  give(kind: FlowKind, station: number): void;
+  /** The station, or `NO_STATION` if it has no flow. */
+  find(guest: Address, mac: number): number;
+  /** The host has no room for a flow of this guest: true if somebody who has more gave one up, of this kind or another. */
+  relieve(kind: FlowKind, guest: Address, mac: number): boolean;
+  /** `giveUp` ends a flow of a station, the one that is idle for longest or nearly; false if it cannot. */
+  setGiver(kind: FlowKind, giveUp: (station: number) => boolean): void;
 }
 
 /** Given to TCP, UDP and echo flows. */
@@ -56,6 +74,7 @@ export interface FlowParts {
   readonly host: HostSockets;
   readonly targets: Targets;
   readonly caps: Caps;
+  readonly senders: Senders;
   /** For all of the gateway's datagrams, one call at a time. */
   readonly batch: DatagramBatch;
   readonly counters: SlirpCounters;
@@ -81,6 +100,8 @@ export class SlirpCounters {
   // Refused or lost, each with its reason:
   prohibited = 0; // by a rule
   guestFull = 0; // the guest, or the gateway, has as many flows as it may
+  evicted = 0; // flows that were ended for those of guests that have fewer, or for their memory
+  forged = 0; // what a guest sent by an address that is another's
   hostFull = 0; // the host has no descriptor, buffer or port for it
   filtered = 0; // from outside, from somebody the guest had not sent to
   lost = 0; // a datagram that a full socket did not take

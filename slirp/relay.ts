@@ -15,19 +15,10 @@
 
 import { Span } from '../core/span.ts';
 import { NEVER, US_PER_MS, US_PER_S } from '../core/time.ts';
-import {
-  type Address,
-  Errno,
-  Ready,
-  type SocketUser,
-  type Stack,
-  type StackUser,
-  TcpOption,
-  TcpState,
-} from '../stack/stack.ts';
+import { Errno, Ready, type SocketUser, type Stack, type StackUser, TcpOption, TcpState } from '../stack/stack.ts';
 import { ConnectionTable, FlowFlag, FlowState, NO_FLOW } from './connection-table.ts';
 import { HostReady, type HostUser } from './host-sockets.ts';
-import { type FlowParts, Protocol } from './parts.ts';
+import { FlowKind, type FlowParts } from './parts.ts';
 
 /** Bounds of a relay. */
 export interface RelayOptions {
@@ -46,6 +37,11 @@ const READ_LOG2_MIN = 12;
 const READ_LOG2_MAX = 18;
 /** When a flow tries again for which the slab had no room. */
 const STARVED_US = 50 * US_PER_MS;
+/** Buffers take nearly all they may: whoever has not moved for so long, and holds so much, may have to go. */
+const RINGS_FULL = 0.75;
+const STUCK_US = 10 * US_PER_S;
+const STUCK_BYTES_MIN = 4096;
+const STUCK_LOOKS = 256;
 /** What the host's socket is waited for is yet to be said. */
 const UNKNOWN = 255;
 /** How `shutdown` shuts writing. */
@@ -70,7 +66,6 @@ export class Relay implements SocketUser, HostUser, StackUser {
   private readonly turnBytesMax: number;
   private readonly keepIdleUs: number;
   private readonly span = new Span();
-  private readonly guest: Address = new Int32Array(4);
   private queuedFirst = NO_FLOW;
   private queuedLast = NO_FLOW;
   private queued = 0;
@@ -82,6 +77,43 @@ export class Relay implements SocketUser, HostUser, StackUser {
     this.flows = new ConnectionTable(options.flowsMax ?? FLOWS_MAX);
     this.turnBytesMax = options.turnBytesMax ?? TURN_BYTES_MAX;
     this.keepIdleUs = options.keepIdleUs ?? KEEP_IDLE_US;
+    const { caps } = parts;
+    caps.setGiver(FlowKind.Tcp, (station) => this.evict((f) => this.flows.col.station[f] === station));
+    caps.setGiver(FlowKind.Connecting, (station) =>
+      this.evict((f) => this.flows.col.station[f] === station && this.isConnecting(f)),
+    );
+  }
+
+  /** Memory is nearly exhausted: of the next few flows that have not moved for long, the one whose buffers are longest goes. */
+  private evictStuck(): void {
+    const { flows, nowUs } = this;
+    const { col } = flows;
+    let worst = NO_FLOW;
+    let most = STUCK_BYTES_MIN;
+    for (let n = Math.min(flows.end, STUCK_LOOKS); n > 0; n--) {
+      const f = flows.step();
+      if (col.state[f] === FlowState.Free || nowUs - col.usedUs[f]! < STUCK_US) continue;
+      const bytes = this.sockets.gateway.ringBytes(col.stackHandle[f]!);
+      if (bytes <= most) continue;
+      worst = f;
+      most = bytes;
+    }
+    if (worst === NO_FLOW) return;
+    this.parts.counters.evicted++;
+    this.drop(worst);
+  }
+
+  private isConnecting(f: number): boolean {
+    return this.flows.col.state[f] === FlowState.HostConnecting;
+  }
+
+  /** Ends a flow for which `isMeant`: false if there is none. */
+  private evict(isMeant: (f: number) => boolean): boolean {
+    const f = this.flows.findIdle(isMeant);
+    if (f === NO_FLOW) return false;
+    this.parts.counters.evicted++;
+    this.drop(f);
+    return true;
   }
 
   get nowUs(): number {
@@ -98,6 +130,7 @@ export class Relay implements SocketUser, HostUser, StackUser {
   /** Both sides of `f` stand: from now on its handles are the relay's. */
   open(f: number): void {
     const { col } = this.flows;
+    if (col.state[f] === FlowState.HostConnecting) this.parts.caps.give(FlowKind.Connecting, col.station[f]!);
     col.state[f] = FlowState.Open;
     col.wanted[f] = UNKNOWN;
     this.parts.counters.tcpOpened++;
@@ -125,8 +158,9 @@ export class Relay implements SocketUser, HostUser, StackUser {
   free(f: number): void {
     const { flows } = this;
     if (flows.has(f, Queued)) this.unqueue(f);
-    flows.guestInto(f, this.guest);
-    this.parts.caps.give(Protocol.Tcp, this.guest);
+    const station = flows.col.station[f]!;
+    this.parts.caps.give(FlowKind.Tcp, station);
+    if (flows.col.state[f] === FlowState.HostConnecting) this.parts.caps.give(FlowKind.Connecting, station);
     flows.give(f);
     this.onFree();
   }
@@ -169,6 +203,8 @@ export class Relay implements SocketUser, HostUser, StackUser {
   }
 
   turn(): void {
+    const { tcp, limits } = this.parts.stack;
+    if (tcp.ringBytes > limits.ringBytesMax * RINGS_FULL) this.evictStuck();
     for (let left = this.queued; left > 0 && this.queuedFirst !== NO_FLOW; left--) {
       const f = this.queuedFirst;
       this.unqueue(f);

@@ -32,10 +32,21 @@ export {
   newGatewayStack,
 } from './gateway-stack.ts';
 export { HostError, HostReady, type HostSockets, type HostUser } from './host-sockets.ts';
-export { type Caps, type FlowParts, type FlowView, Protocol, SlirpCounters, type Targets, Verdict } from './parts.ts';
+export {
+  type Caps,
+  FlowKind,
+  type FlowParts,
+  type FlowView,
+  NO_STATION,
+  Protocol,
+  SlirpCounters,
+  type Targets,
+  Verdict,
+} from './parts.ts';
 export { Relay, type RelayOptions } from './relay.ts';
 export { formatRule, type Group, parsePrefix, parseRule, type Rule } from './rule.ts';
 export { type HostPlaces, Rules } from './rules.ts';
+export { Senders, type WhoHas } from './senders.ts';
 export {
   type StreamForward,
   StreamForwards,

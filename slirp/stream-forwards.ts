@@ -28,7 +28,7 @@ import {
 import { FlowFlag, FlowState, NO_FLOW } from './connection-table.ts';
 import { endpointText, FlowViews } from './flow-view.ts';
 import { HostReady, type HostUser } from './host-sockets.ts';
-import { type FlowParts, type FlowView, Protocol } from './parts.ts';
+import { FlowKind, type FlowParts, type FlowView, NO_STATION } from './parts.ts';
 import type { Relay } from './relay.ts';
 
 /** Where the host listens, and whom that leads to. */
@@ -203,14 +203,16 @@ export class StreamForwards implements SocketUser, HostUser, StackUser {
     const { parts, relay, client } = this;
     const { caps, host, counters } = parts;
     const { guest } = listener.forward;
-    if (relay.flows.isFull || !caps.take(Protocol.Tcp, guest)) {
+    const station = caps.take(FlowKind.Tcp, guest, 0);
+    if (station === NO_STATION || relay.flows.isFull) {
+      caps.give(FlowKind.Tcp, station);
       counters.guestFull++;
       this.pause(hh, listener);
       return false;
     }
     const accepted = host.accept(hh, client);
     if (accepted < 0) {
-      caps.give(Protocol.Tcp, guest);
+      caps.give(FlowKind.Tcp, station);
       if (accepted === -Errno.EAGAIN) return false;
       if (accepted === -Errno.ECONNABORTED) return true;
       counters.hostFull++;
@@ -219,16 +221,17 @@ export class StreamForwards implements SocketUser, HostUser, StackUser {
     }
     counters.forwardsAccepted++;
     listener.accepted++;
-    this.connect(accepted, listener.forward);
+    this.connect(accepted, listener.forward, station);
     return true;
   }
 
-  private connect(hh: number, forward: StreamForward): void {
+  private connect(hh: number, forward: StreamForward, station: number): void {
     const { sockets, relay, client, parts } = this;
     const { flows } = relay;
     const { guest, guestPort } = forward;
     const { GuestConnecting } = FlowState;
     const f = flows.take(GuestConnecting, guest, guestPort, client.address, client.port, relay.nowUs);
+    flows.col.station[f] = station;
     flows.set(f, FlowFlag.Inbound | (forward.path !== '' ? FlowFlag.Unix : 0));
     flows.setHostHandle(f, hh);
     const h = this.connectTo(forward);

@@ -13,6 +13,7 @@ import {
   isIp4,
   RESET,
   Ready,
+  SILENT,
   SocketName,
   SocketType,
   type SocketUser,
@@ -21,7 +22,7 @@ import {
 import { FlowFlag, FlowState, NO_FLOW } from './connection-table.ts';
 import { FlowViews } from './flow-view.ts';
 import { HostReady, type HostUser } from './host-sockets.ts';
-import { type FlowParts, type FlowView, Protocol, Verdict } from './parts.ts';
+import { FlowKind, type FlowParts, type FlowView, NO_STATION, Protocol, Verdict } from './parts.ts';
 import { isHostFull, NO_ROUTE, refusalOf } from './refusal.ts';
 import type { Relay } from './relay.ts';
 
@@ -100,10 +101,16 @@ export class TcpFlows implements SocketUser, HostUser {
 
   /** Decides about a connection that is withheld. */
   private take(h: number): void {
-    const { guest, target, place, parts, sockets, relay } = this;
-    const { caps, counters, targets } = parts;
+    const { guest, target, place, parts, sockets } = this;
+    const { counters, senders, targets } = parts;
+    const mac = sockets.gateway.senderOf(h);
     if (sockets.peer(h, guest) < 0 || sockets.local(h, target) < 0) {
       sockets.close(h);
+      return;
+    }
+    if (senders.isForged(guest.address, mac)) {
+      counters.forged++;
+      sockets.gateway.refuse(h, SILENT);
       return;
     }
     const verdict = targets.decide(Protocol.Tcp, guest.address, target.address, target.port, place);
@@ -111,29 +118,51 @@ export class TcpFlows implements SocketUser, HostUser {
       this.forbid(h, verdict);
       return;
     }
-    if (relay.flows.isFull || !caps.take(Protocol.Tcp, guest.address)) {
+    this.connect(h, mac);
+  }
+
+  /** The target is known; the caps are asked. */
+  private connect(h: number, mac: number): void {
+    const { guest, target, parts, relay } = this;
+    const { caps, counters } = parts;
+    const station = caps.take(FlowKind.Tcp, guest.address, mac);
+    if (station === NO_STATION || relay.flows.isFull) {
+      caps.give(FlowKind.Tcp, station);
       counters.guestFull++;
-      sockets.gateway.refuse(h, RESET);
+      this.sockets.gateway.refuse(h, RESET);
       return;
     }
-    const { hostPath } = targets;
+    if (!caps.takeFor(FlowKind.Connecting, station)) {
+      caps.give(FlowKind.Tcp, station);
+      counters.guestFull++;
+      this.sockets.gateway.refuse(h, SILENT); // it asks again, when others may have connected
+      return;
+    }
+    const { hostPath } = parts.targets;
     const isUnix = hostPath !== '';
-    const hh = isUnix
-      ? parts.host.connectUnix(hostPath)
-      : parts.host.connectTcp(place, targets.hostPort, targets.source(!isIp4(place)));
+    let hh = this.connectHost(hostPath);
+    if (hh < 0 && isHostFull(-hh) && caps.relieve(FlowKind.Tcp, guest.address, mac)) hh = this.connectHost(hostPath);
     if (hh < 0) {
-      caps.give(Protocol.Tcp, guest.address);
+      caps.give(FlowKind.Connecting, station);
+      caps.give(FlowKind.Tcp, station);
       this.refuse(h, -hh, !isIp4(target.address), isUnix);
       return;
     }
-    this.connecting(h, hh, isUnix);
+    this.connecting(h, hh, isUnix, station);
   }
 
-  private connecting(h: number, hh: number, isUnix: boolean): void {
+  private connectHost(path: string): number {
+    const { host, targets } = this.parts;
+    if (path !== '') return host.connectUnix(path);
+    return host.connectTcp(this.place, targets.hostPort, targets.source(!isIp4(this.place)));
+  }
+
+  private connecting(h: number, hh: number, isUnix: boolean, station: number): void {
     const { guest, target, relay, parts } = this;
     const { flows } = relay;
     const { HostConnecting } = FlowState;
     const f = flows.take(HostConnecting, guest.address, guest.port, target.address, target.port, relay.nowUs);
+    flows.col.station[f] = station;
     if (isUnix) flows.set(f, FlowFlag.Unix);
     flows.setStackHandle(f, h);
     flows.setHostHandle(f, hh);

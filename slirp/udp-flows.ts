@@ -38,7 +38,7 @@ import { FlowSender } from './flow-sender.ts';
 import { FlowTable, flowKey, MappingFlag, NO_ROW, RemoteFlag } from './flow-table.ts';
 import { whereText } from './flow-text.ts';
 import { HostReady } from './host-sockets.ts';
-import { type FlowParts, type FlowView, Protocol, Verdict } from './parts.ts';
+import { FlowKind, type FlowParts, type FlowView, NO_STATION, Protocol, Verdict } from './parts.ts';
 
 /** RFC 4787 §5: who reaches a guest: anybody, addresses that it sent to, addresses and ports that it sent to. */
 export type UdpFiltering = 'endpoint' | 'address' | 'address-port';
@@ -52,6 +52,8 @@ export interface UdpOptions {
   readonly mappingsMax: number;
   /** Remotes of all mappings, beyond one for each. */
   readonly remotesMax: number;
+  /** Of one guest. */
+  readonly remotesOfStationMax: number;
   readonly remotesOfOneMax: number;
   /** Remotes of a forward. */
   readonly clientsMax: number;
@@ -66,6 +68,7 @@ export const UDP: UdpOptions = {
   inboundRefreshes: false,
   mappingsMax: 8192,
   remotesMax: 32_768,
+  remotesOfStationMax: 8192,
   remotesOfOneMax: 256,
   clientsMax: 4096,
   isHost: () => false,
@@ -108,10 +111,11 @@ export class UdpFlows {
   constructor(parts: FlowParts, options: Partial<UdpOptions> = {}) {
     this.parts = parts;
     this.options = { ...UDP, ...options };
-    const { mappingsMax, remotesMax, remotesOfOneMax, clientsMax } = this.options;
+    const { mappingsMax, remotesMax, remotesOfStationMax, remotesOfOneMax, clientsMax } = this.options;
     const key = flowKey(parts.stack.shared.secret, KEY);
-    this.table = new FlowTable({ mappingsMax, remotesMax, remotesOfOneMax, clientsMax, key });
+    this.table = new FlowTable({ mappingsMax, remotesMax, remotesOfStationMax, remotesOfOneMax, clientsMax, key });
     this.timers = new TimerWheel({ timersMax: mappingsMax });
+    parts.caps.setGiver(FlowKind.Udp, (station) => this.evict(station));
     this.errors = new FlowErrors(parts);
     this.receiver = new FlowReceiver(parts, {
       deliver: (m, from, port, at, bytes, hops, trafficClass) =>
@@ -178,8 +182,8 @@ export class UdpFlows {
     const h = table.handleOf(m);
     this.receiver.drop(h);
     parts.host.close(h);
-    table.guestInto(m, this.guest);
-    if (!this.clients.delete(m)) parts.caps.give(Protocol.Udp, this.guest);
+    this.clients.delete(m);
+    parts.caps.give(FlowKind.Udp, table.stationOf(m));
     table.removeMapping(m);
   }
 
@@ -202,6 +206,7 @@ export class UdpFlows {
     const { nowUs } = parts.stack.shared;
     const { source, target, port, info } = message;
     let r = table.findOut(source, port, target, info);
+    if (r !== NO_ROW && message.mac !== table.macOf(table.mappingOf(r)) && !this.isFrom(message)) return;
     if (r !== NO_ROW && !this.isFresh(r, nowUs)) {
       sender.send();
       table.removeRemote(r);
@@ -213,6 +218,7 @@ export class UdpFlows {
       if (r === NO_ROW) return;
     }
     const m = table.mappingOf(r);
+    table.setMac(m, message.mac);
     table.touch(r, nowUs);
     if (table.hasRemote(r, RemoteFlag.Inward)) table.markRemote(r, RemoteFlag.Answered);
     if (table.has(m, MappingFlag.Answered) && nowUs - table.openedUs(m) > STREAM_AFTER_US)
@@ -231,6 +237,14 @@ export class UdpFlows {
     sender.add(r, bytes, hops, message.trafficClass, isWhole);
   }
 
+  /** False if the guest's address is another's than the sender's, which is counted. */
+  private isFrom({ source, mac }: Datagram): boolean {
+    const { senders, counters } = this.parts;
+    if (!senders.isForged(source, mac)) return true;
+    counters.forged++;
+    return false;
+  }
+
   /** The guest has not sent there, or not for long: a remote, or `NO_ROW` and the guest is told. */
   private open(message: Datagram, bytes: number): number {
     const { table, outside, parts } = this;
@@ -239,6 +253,7 @@ export class UdpFlows {
       parts.counters.lost++;
       return NO_ROW;
     }
+    if (!this.isFrom(message)) return NO_ROW;
     assignAddress(outside, ANY_ADDRESS);
     const verdict = parts.targets.decide(Protocol.Udp, source, target, info, outside);
     const hostPort = verdict === Verdict.Go ? parts.targets.hostPort : info;
@@ -252,7 +267,7 @@ export class UdpFlows {
     }
     const isIp6 = !isIp4(outside);
     let m = table.findMapping(source, port, isIp6);
-    if (m === NO_ROW) m = this.openMapping(source, port, isIp6);
+    if (m === NO_ROW) m = this.openMapping(source, port, isIp6, message.mac);
     if (m === NO_ROW) return m;
     const r = table.addRemote(m, target, info, outside, hostPort, parts.stack.shared.nowUs);
     if (isHairpin) table.markRemote(r, RemoteFlag.Hairpin);
@@ -261,22 +276,23 @@ export class UdpFlows {
   }
 
   /** RFC 4787 REQ-1, REQ-3: a socket, with the guest's port if it is free. */
-  private openMapping(guest: Address, port: number, isIp6: boolean): number {
-    const { parts, table } = this;
-    const { caps, counters } = parts;
-    if (table.isFull) this.makeRoom(undefined);
-    if (table.isFull || !(caps.take(Protocol.Udp, guest) || (this.makeRoom(guest) && caps.take(Protocol.Udp, guest)))) {
-      counters.guestFull++;
-      return NO_ROW;
-    }
+  private openMapping(guest: Address, port: number, isIp6: boolean, mac: number): number {
+    const { table } = this;
+    const { caps, counters } = this.parts;
+    const station = this.count(guest, mac);
+    if (station === NO_STATION) return NO_ROW;
     let h = this.openSocket(isIp6, port);
-    if (h < 0 && h !== -Errno.EADDRNOTAVAIL && this.makeRoom(undefined)) h = this.openSocket(isIp6, port);
+    if (h < 0 && h !== -Errno.EADDRNOTAVAIL) {
+      const hasRoom = this.makeRoom(NO_STATION) || caps.relieve(FlowKind.Udp, guest, mac);
+      if (hasRoom) h = this.openSocket(isIp6, port);
+    }
     if (h < 0) {
       counters.hostFull++;
-      caps.give(Protocol.Udp, guest);
+      caps.give(FlowKind.Udp, station);
       return NO_ROW;
     }
     const m = this.adopt(guest, port, isIp6, h);
+    table.setStation(m, station);
     counters.udpOpened++;
     this.timers.set(m, this.dueUs(m));
     return m;
@@ -306,11 +322,35 @@ export class UdpFlows {
     return m;
   }
 
-  /** Ends an exchange that is done, of `guest` or of anybody; false if there is none. */
-  private makeRoom(guest: Address | undefined): boolean {
-    const m = this.table.findDone(guest, this.parts.stack.shared.nowUs - DONE_AFTER_US);
+  /** Counts a mapping in: its station, or `NO_STATION`. Exchanges that are done may have to go. */
+  private count(guest: Address, mac: number): number {
+    const { caps, counters } = this.parts;
+    if (this.table.isFull && !this.makeRoom(NO_STATION)) {
+      counters.guestFull++;
+      return NO_STATION;
+    }
+    let station = caps.take(FlowKind.Udp, guest, mac);
+    const own = station === NO_STATION ? caps.find(guest, mac) : NO_STATION;
+    if (own !== NO_STATION && this.makeRoom(own)) station = caps.take(FlowKind.Udp, guest, mac);
+    if (station === NO_STATION && own === NO_STATION && this.makeRoom(NO_STATION))
+      station = caps.take(FlowKind.Udp, guest, mac);
+    if (station === NO_STATION) counters.guestFull++;
+    return station;
+  }
+
+  /** Ends an exchange that is done, of a station or of anybody (`NO_STATION`); false if there is none. */
+  private makeRoom(station: number): boolean {
+    const m = this.table.findDone(station, this.parts.stack.shared.nowUs - DONE_AFTER_US);
     if (m !== NO_ROW) this.remove(m);
     return m !== NO_ROW;
+  }
+
+  private evict(station: number): boolean {
+    const m = this.table.findIdle(station);
+    if (m === NO_ROW) return false;
+    this.parts.counters.evicted++;
+    this.remove(m);
+    return true;
   }
 
   // Among guests

@@ -19,6 +19,7 @@ export interface Limits {
   readonly timeWaitMax: number;
   readonly sendBufferBytesMax: number; // a socket's, as SO_SNDBUF allows
   readonly receiveBufferBytesMax: number;
+  readonly ringBytesMax: number; // the buffers of all connections together, small ones aside
   readonly outputBytesMax: number; // an interface's frames that were not fetched yet
   readonly outputFramesMax: number; // a power of two
 }
@@ -42,6 +43,7 @@ export const LIMITS: Limits = {
   timeWaitMax: 16384,
   sendBufferBytesMax: 16 << 20, // more than 1 Gb/s for 100 ms
   receiveBufferBytesMax: 16 << 20,
+  ringBytesMax: Number.POSITIVE_INFINITY, // as much as the slab has
   outputBytesMax: 512 << 10,
   outputFramesMax: 1024,
 };

@@ -37,6 +37,11 @@ export class Packet {
   wasReassembled = false;
 }
 
+/** The hardware address that the packet's frame came from, as a number of 48 bits; 0 without a frame. */
+export function senderOf(view: DataView, { frameAt }: Packet): number {
+  return frameAt === 0 ? 0 : view.getUint16(frameAt + 6) * 2 ** 32 + view.getUint32(frameAt + 8);
+}
+
 /** What an ICMP error says about a packet that this host sent. One per stack, overwritten by the next. */
 export class IcmpError {
   iface = 0;

@@ -212,10 +212,14 @@ export class ConflictDetection {
     if (isAssigned(this.addresses, a)) this.defend(a, check);
   }
 
-  /** §2.4 (b): defended once in DEFEND_INTERVAL; a second conflict within it, and the address is given up at once. */
+  /**
+   * §2.4 (b): defended once in DEFEND_INTERVAL; a second conflict within it, and the address is given up at once. A gateway
+   * keeps it (c), or any of its guests could take it away: then it is only not announced again so soon.
+   */
   private defend(a: number, check: Check | undefined): void {
     const { nowUs } = this.shared;
     if (check && nowUs - check.defendedUs < DEFEND_INTERVAL_US) {
+      if (this.interfaces.get(this.addresses.ifaceOf(a))?.acceptsAny) return;
       this.count(this.addresses.ifaceOf(a));
       this.forget(a);
       this.verdicts.addressTaken(a, true);

@@ -59,6 +59,8 @@ export class Neighbors {
   onReachability: ((iface: number, address: Address, isUsable: boolean) => void) | undefined;
   /** A neighbour that was a router says that it is none any more: RFC 4861 §7.2.5. One that is silent stays a router. */
   onRouterGone: ((iface: number, address: Address) => void) | undefined;
+  /** Whether a hardware address (48 bits) may be an address's: what says otherwise is not believed. Of who knows more, as leases. */
+  mayHave: ((address: Address, mac: number) => boolean) | undefined;
   private readonly shared: Shared;
   private readonly interfaces: Interfaces;
   private readonly table: NeighborTable;
@@ -129,6 +131,14 @@ export class Neighbors {
     return this.table.isRouter[n] === 1;
   }
 
+  /** Its hardware address as a number of 48 bits; 0 while it is not known. */
+  macOf(n: number): number {
+    if (!this.isUsable(n)) return 0;
+    let value = 0;
+    for (let i = 0; i < MAC_BYTES; i++) value = value * 256 + this.table.mac[n * MAC_BYTES + i]!;
+    return value;
+  }
+
   /** Writes its hardware address to the slab at `at`. */
   writeMac(n: number, at: number): void {
     const { bytes } = this.shared;
@@ -189,6 +199,7 @@ export class Neighbors {
    */
   learn(iface: number, address: Address, macAt: number): number {
     let n = this.table.find(iface, address);
+    if (!this.isCredible(address, macAt)) return n;
     if (n === NO_NEIGHBOR) {
       n = this.make(iface, address, NeighborState.Stale);
       if (n !== NO_NEIGHBOR) this.readMac(n, macAt);
@@ -211,7 +222,7 @@ export class Neighbors {
   advertised(n: number, macAt: number, isSolicited: boolean, isOverride: boolean, isRouter: boolean): void {
     const { table } = this;
     const state = table.state[n]!;
-    if (state === NeighborState.Permanent) return;
+    if (state === NeighborState.Permanent || (macAt !== 0 && !this.isCredibleOf(n, macAt))) return;
     if (!this.isUsable(n)) {
       if (macAt === 0 || state === NeighborState.Failed) return; // an answer without an address is no answer
       this.readMac(n, macAt);
@@ -242,11 +253,23 @@ export class Neighbors {
 
   /** A neighbour's answer to an ARP request of ours: it is reachable with this hardware address. */
   answered(n: number, macAt: number): void {
-    if (this.table.state[n] === NeighborState.Permanent) return;
+    if (this.table.state[n] === NeighborState.Permanent || !this.isCredibleOf(n, macAt)) return;
     const wasUsable = this.isUsable(n);
     if (!wasUsable || !this.hasMac(n, macAt)) this.readMac(n, macAt);
     this.reached(n);
     if (!wasUsable) this.resolved(n);
+  }
+
+  private isCredible(address: Address, macAt: number): boolean {
+    if (!this.mayHave) return true;
+    const { view } = this.shared;
+    return this.mayHave(address, view.getUint16(macAt) * 2 ** 32 + view.getUint32(macAt + 2));
+  }
+
+  private isCredibleOf(n: number, macAt: number): boolean {
+    if (!this.mayHave) return true;
+    this.table.readAddress(n, this.address);
+    return this.isCredible(this.address, macAt);
   }
 
   /** True if it was asked within the retransmission time, so that an answer is expected. */

@@ -18,7 +18,7 @@ export class DatagramInput {
   }
 
   /**
-   * Queues `bytes` at `at`, `info` as in `Datagram`, after `headBytes` at `headAt`, with what `packet` says about them. `port` and `flags` as in
+   * Queues `bytes` at `at`, `info` and `mac` as in `Datagram`, after `headBytes` at `headAt`, with what `packet` says about them. `port` and `flags` as in
    * `Datagram`. SocketFull if the receive buffer is used up: one datagram may go over it, as in Linux.
    */
   deliver(
@@ -31,6 +31,7 @@ export class DatagramInput {
     at: number,
     bytes: number,
     info = 0,
+    mac = 0,
   ): Drop {
     const { about } = this;
     about.iface = packet.iface;
@@ -40,6 +41,7 @@ export class DatagramInput {
     about.errno = 0;
     about.code = 0;
     about.info = info;
+    about.mac = mac;
     about.hops = packet.hopLimit;
     about.trafficClass = packet.trafficClass;
     about.flags = flags;

@@ -1,7 +1,9 @@
 // Datagrams that wait for their program, whole and in order, each with what is known about it: rings in the slab.
 //
 //   record  u32 bytes | u32 iface | 16 source | 16 target | u16 port | u16 errno | u8 hops | u8 class | u8 flags | u8 code
-//           | f64 time µs | u32 info | payload …            64-byte aligned, so that only a payload goes over the ring's end
+//           | f64 time µs | u32 info | u32 mac | payload …  64-byte aligned, so that only a payload goes over the ring's end
+//
+// What is no error has the upper 16 bits of `mac` in place of the errno.
 
 import type { Slab } from '../../core/slab.ts';
 import { NONE } from '../../core/slab.ts';
@@ -58,6 +60,8 @@ export class Datagram {
   timeUs = 0;
   /** Of an error: the path's new MTU. Of an intercepted datagram: the port that it was sent to. */
   info = 0;
+  /** Of an intercepted datagram: the hardware address that its frame came from, as a number of 48 bits; else 0. */
+  mac = 0;
 }
 
 /** One ring a queue, allocated with its first datagram, doubled as needed. The bound is the caller's, by `usedBytes`. */
@@ -224,14 +228,15 @@ export class DatagramQueues {
     write6(view, at + 8, about.source);
     write6(view, at + 24, about.target);
     view.setUint16(at + 40, about.port);
-    view.setUint16(at + 42, about.errno);
+    const isError = (about.flags & DatagramFlag.Error) !== 0;
+    view.setUint16(at + 42, isError ? about.errno : about.mac / 2 ** 32);
     view.setUint8(at + 44, about.hops);
     view.setUint8(at + 45, about.trafficClass);
     view.setUint8(at + 46, about.flags);
     view.setUint8(at + 47, about.code);
     view.setFloat64(at + 48, about.timeUs);
     view.setUint32(at + 56, about.info);
-    view.setUint32(at + 60, 0);
+    view.setUint32(at + 60, isError ? 0 : about.mac % 2 ** 32);
   }
 
   private readRecord(at: number, about: Datagram): void {
@@ -241,13 +246,16 @@ export class DatagramQueues {
     read6(view, at + 8, about.source);
     read6(view, at + 24, about.target);
     about.port = view.getUint16(at + 40);
-    about.errno = view.getUint16(at + 42);
     about.hops = view.getUint8(at + 44);
     about.trafficClass = view.getUint8(at + 45);
     about.flags = view.getUint8(at + 46);
     about.code = view.getUint8(at + 47);
     about.timeUs = view.getFloat64(at + 48);
     about.info = view.getUint32(at + 56);
+    const isError = (about.flags & DatagramFlag.Error) !== 0;
+    const high = view.getUint16(at + 42);
+    about.errno = isError ? high : 0;
+    about.mac = isError ? 0 : high * 2 ** 32 + view.getUint32(at + 60);
   }
 }
 

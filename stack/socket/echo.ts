@@ -9,7 +9,7 @@ import { Protocol } from '../../wire/ipv4.ts';
 import { type Address, isMulticast } from '../address.ts';
 import { Errno } from '../errno.ts';
 import type { EchoSockets } from '../ip.ts';
-import type { IcmpError, Packet } from '../packet.ts';
+import { type IcmpError, type Packet, senderOf } from '../packet.ts';
 import { DatagramInput } from './datagram-input.ts';
 import { DatagramOutput } from './datagram-output.ts';
 import type { Endpoints } from './endpoints.ts';
@@ -146,7 +146,8 @@ export class Echo implements EchoSockets {
     const e = this.interceptorsOf(packet.isIp6).find(packet.iface);
     if (e < 0) return Drop.NotForUs;
     const id = view.getUint16(packet.at + ID_AT);
-    return this.input.deliver(e, packet, id, dontFragmentOf(view, packet), 0, 0, packet.at, packet.bytes);
+    const flags = dontFragmentOf(view, packet);
+    return this.input.deliver(e, packet, id, flags, 0, 0, packet.at, packet.bytes, 0, senderOf(view, packet));
   }
 
   private interceptorsOf(isIp6: boolean): Interceptors {

@@ -111,6 +111,16 @@ export class GatewaySockets {
     return this.table.kindOf(h) === SocketKind.Stream ? this.tcp.stateOf(this.table.indexOf(h)) : State.Closed;
   }
 
+  /** The hardware address that the SYN of a withheld connection came from, as a number of 48 bits; 0 if unknown. */
+  senderOf(h: number): number {
+    return this.table.kindOf(h) === SocketKind.Stream ? this.tcp.senderOf(this.table.indexOf(h)) : 0;
+  }
+
+  /** Bytes of the connection's buffers. */
+  ringBytes(h: number): number {
+    return this.table.kindOf(h) === SocketKind.Stream ? this.tcp.ringBytesOf(this.table.indexOf(h)) : 0;
+  }
+
   /**
    * Sends a datagram or an echo message from any source, by an intercepting socket; see `Udp.sendFrom` and `Echo.sendFrom`
    * (ports mean nothing there). `hops` and `trafficClass` -1: the socket's.

@@ -15,7 +15,7 @@ import type { Address } from '../address.ts';
 import { assign, hash, isIp4, isMulticast } from '../address.ts';
 import { Errno } from '../errno.ts';
 import { HOP_LIMIT_DEFAULT, type Paths, type Sender, type Transport } from '../ip.ts';
-import { type IcmpError, Packet } from '../packet.ts';
+import { type IcmpError, Packet, senderOf } from '../packet.ts';
 import { Random } from '../random.ts';
 import { Purpose } from '../shared.ts';
 import { DatagramInput } from './datagram-input.ts';
@@ -264,7 +264,9 @@ export class Udp implements Transport {
     const payload = wire.length(view, at) - wire.HEADER_BYTES;
     const from = at + wire.HEADER_BYTES;
     const flags = dontFragmentOf(view, packet);
-    return this.input.deliver(e, packet, wire.srcPort(view, at), flags, 0, 0, from, payload, wire.dstPort(view, at));
+    const port = wire.srcPort(view, at);
+    const target = wire.dstPort(view, at);
+    return this.input.deliver(e, packet, port, flags, 0, 0, from, payload, target, senderOf(view, packet));
   }
 
   /** RFC 1122 §4.1.3.5 and RFC 3376 §4.2.1: a copy to every socket that fits and wants the group. */

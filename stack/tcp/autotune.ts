@@ -15,22 +15,22 @@ const SLACK_SEGMENTS = 16;
 
 /** The user of `c` read. */
 export function tuneReceive(core: Core, c: number): void {
-  const { col, recovery, shared, slab, limits } = core;
+  const { col, recovery, shared, limits } = core;
   const { nowUs } = shared;
   if (nowUs - col.tuneUs[c]! < (recovery.srttUs(c) || ROUND_US)) return;
   const copied = (col.rcvRead[c]! - col.tuneRead[c]!) | 0;
   const isFirst = col.tuneUs[c] === 0;
   col.tuneUs[c] = nowUs;
   col.tuneRead[c] = col.rcvRead[c]!;
-  if (isFirst || core.opted(c, Opt.ReceiveFixed) || slab.isTight) return;
+  if (isFirst || core.opted(c, Opt.ReceiveFixed) || core.isTight) return;
   const wanted = Math.min(2 * copied + SLACK_SEGMENTS * col.ourMss[c]!, limits.receiveBufferBytesMax);
   if (wanted > col.rcvMax[c]!) col.rcvMax[c] = wanted;
 }
 
 /** The user of `c` waits for room in the send buffer. */
 export function tuneSend(core: Core, c: number): void {
-  const { col, recovery, slab, limits } = core;
-  if (core.opted(c, Opt.SendFixed) || slab.isTight) return;
+  const { col, recovery, limits } = core;
+  if (core.opted(c, Opt.SendFixed) || core.isTight) return;
   const wanted = Math.min(2 * recovery.cwnd(c), limits.sendBufferBytesMax);
   if (wanted > col.sndMax[c]!) col.sndMax[c] = wanted;
 }

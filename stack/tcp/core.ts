@@ -40,6 +40,8 @@ export const INTERCEPTORS = 64;
 
 const STATES = Object.values(State);
 
+/** What waits to be sent for the first time while memory is tight. */
+const UNSENT_TIGHT_BYTES = 16384;
 /** Descriptors of segments in flight, all connections together. */
 const SEGMENTS_MAX = 1 << 18;
 
@@ -85,6 +87,10 @@ export class Core {
   eventLast = END;
   /** The interceptor of each interface, or END. */
   readonly interceptors = new Int32Array(INTERCEPTORS).fill(END);
+  /** Of connections that were intercepted: who sent the SYN, see intercept.ts. Not in a snapshot. */
+  senders = new Float64Array(0);
+  /** Bytes of all rings. */
+  ringBytes = 0;
   /** Whose rings are empty and kept all the same, see ring.ts. */
   readonly resting = { send: NO_CONNECTION, receive: NO_CONNECTION };
   halfOpen = 0;
@@ -347,8 +353,20 @@ export class Core {
     const { col } = this;
     const state = col.state[c]!;
     if (state !== State.Established && state !== State.CloseWait) return false;
-    if (col.notSentLowat[c]! > 0 && ((col.sndEnd[c]! - col.sndNxt[c]!) | 0) >= col.notSentLowat[c]!) return false;
+    const unsentMax = this.unsentMax(c);
+    if (unsentMax > 0 && ((col.sndEnd[c]! - col.sndNxt[c]!) | 0) >= unsentMax) return false;
     return 3 * this.queued(c) < 2 * col.sndMax[c]!;
+  }
+
+  /** Buffers take much of what they may: they grow no further than they have to, and empty ones are given back. */
+  get isTight(): boolean {
+    return this.slab.isTight || this.ringBytes > this.limits.ringBytesMax / 2;
+  }
+
+  /** Bytes that wait to be sent for the first time are fewer: the user's bound; ours where memory is tight; 0: any number. */
+  unsentMax(c: number): number {
+    const lowat = this.col.notSentLowat[c]!;
+    return lowat > 0 || this.ringBytes <= this.limits.ringBytesMax / 2 ? lowat : UNSENT_TIGHT_BYTES;
   }
 
   /** Is the socket of an IPv6 kind, which may or may not take IPv4 too. */

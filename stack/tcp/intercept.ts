@@ -14,6 +14,7 @@ import * as ipv6 from '../../wire/ipv6.ts';
 import * as wire from '../../wire/tcp.ts';
 import { ip4Of, isIp4, write6 } from '../address.ts';
 import { Errno } from '../errno.ts';
+import { senderOf } from '../packet.ts';
 import { enqueue, isBacklogFull } from './accept-queue.ts';
 import { State, SYN_RTO_US } from './constants.ts';
 import { type Core, INTERCEPTORS, Timer } from './core.ts';
@@ -65,10 +66,21 @@ export function withhold(core: Core, l: number, hasFloor: boolean, floor: number
   const { Ece, Cwr } = wire.Flag;
   if ((segment.flags & (Ece | Cwr)) === (Ece | Cwr)) core.set(c, Is.Ecn);
   core.set(c, Is.Withheld);
+  rememberSender(core, c);
   core.enter(c, State.SynReceived);
   enqueue(core, c);
   core.setTimer(c, Timer.Send, shared.nowUs + WITHHELD_US);
   return Drop.None;
+}
+
+function rememberSender(core: Core, c: number): void {
+  const { shared, table } = core;
+  if (c >= core.senders.length) {
+    const senders = new Float64Array(table.size);
+    senders.set(core.senders);
+    core.senders = senders;
+  }
+  core.senders[c] = senderOf(shared.view, shared.packet);
 }
 
 function restart(core: Core, c: number, iss: number): void {

@@ -7,6 +7,7 @@ import type { Core } from './core.ts';
 import { NO_CONNECTION } from './table.ts';
 
 const RING_BYTES_MIN = 1024;
+const RING_BYTES_SURE = 4096;
 const GAPS_BYTES = 1024; // see gaps.ts
 const RESTING_BYTES_MAX = 512 << 10; // the longest ring that is kept although it is empty: the default buffer's
 
@@ -36,18 +37,25 @@ function move(
   }
 }
 
+/** A ring of `size` instead of one of `oldSize`, or NONE. Small ones may go over the bound, so that nobody is mute. */
+function takeRing(core: Core, size: number, oldSize: number): number {
+  const isOver = core.ringBytes + size - oldSize > core.limits.ringBytesMax;
+  return isOver && size > RING_BYTES_SURE ? NONE : core.slab.alloc(size);
+}
+
 /** Makes the send ring hold `count` bytes from `seq` on, of which `kept` are there. False if the slab is exhausted. */
 export function growSendRing(core: Core, c: number, seq: number, kept: number, count: number): boolean {
   const { col, slab } = core;
   if (col.sndSize[c]! >= count) return true;
   const size = ringSize(count);
-  const at = slab.alloc(size);
+  const at = takeRing(core, size, col.sndSize[c]!);
   if (at === NONE) return false;
   const old = col.sndAt[c]!;
   if (old !== NONE) {
     move(core, old, col.sndSize[c]!, at, size, seq, kept);
     slab.release(old, col.sndSize[c]!);
   }
+  core.ringBytes += size - col.sndSize[c]!;
   col.sndAt[c] = at;
   col.sndSize[c] = size;
   return true;
@@ -58,13 +66,14 @@ export function growReceiveRing(core: Core, c: number, seq: number, kept: number
   const { col, slab } = core;
   if (col.rcvSize[c]! >= count) return true;
   const size = ringSize(count);
-  const at = slab.alloc(size);
+  const at = takeRing(core, size, col.rcvSize[c]!);
   if (at === NONE) return false;
   const old = col.rcvAt[c]!;
   if (old !== NONE) {
     move(core, old, col.rcvSize[c]!, at, size, seq, kept);
     slab.release(old, col.rcvSize[c]!);
   }
+  core.ringBytes += size - col.rcvSize[c]!;
   col.rcvAt[c] = at;
   col.rcvSize[c] = size;
   return true;
@@ -73,6 +82,7 @@ export function growReceiveRing(core: Core, c: number, seq: number, kept: number
 export function freeSendRing(core: Core, c: number): void {
   const { col } = core;
   if (col.sndAt[c] !== NONE) core.slab.release(col.sndAt[c]!, col.sndSize[c]!);
+  core.ringBytes -= col.sndSize[c]!;
   col.sndAt[c] = NONE;
   col.sndSize[c] = 0;
 }
@@ -80,6 +90,7 @@ export function freeSendRing(core: Core, c: number): void {
 export function freeReceiveRing(core: Core, c: number): void {
   const { col } = core;
   if (col.rcvAt[c] !== NONE) core.slab.release(col.rcvAt[c]!, col.rcvSize[c]!);
+  core.ringBytes -= col.rcvSize[c]!;
   col.rcvAt[c] = NONE;
   col.rcvSize[c] = 0;
 }
@@ -91,10 +102,10 @@ export function freeReceiveRing(core: Core, c: number): void {
 export function restReceiveRing(core: Core, c: number): void {
   const { col, resting } = core;
   const other = resting.receive;
-  if (other === c && !core.slab.isTight) return;
+  if (other === c && !core.isTight) return;
   resting.receive = NO_CONNECTION;
   if (other !== NO_CONNECTION && col.rcvAt[other] !== NONE && isReceiveEmpty(core, other)) freeReceiveRing(core, other);
-  if (col.rcvSize[c]! > RESTING_BYTES_MAX || core.slab.isTight) freeReceiveRing(core, c);
+  if (col.rcvSize[c]! > RESTING_BYTES_MAX || core.isTight) freeReceiveRing(core, c);
   else resting.receive = c;
 }
 
@@ -102,10 +113,10 @@ export function restReceiveRing(core: Core, c: number): void {
 export function restSendRing(core: Core, c: number): void {
   const { col, resting } = core;
   const other = resting.send;
-  if (other === c && !core.slab.isTight) return;
+  if (other === c && !core.isTight) return;
   resting.send = NO_CONNECTION;
   if (other !== NO_CONNECTION && col.sndAt[other] !== NONE && core.queued(other) === 0) freeSendRing(core, other);
-  if (col.sndSize[c]! > RESTING_BYTES_MAX || core.slab.isTight) freeSendRing(core, c);
+  if (col.sndSize[c]! > RESTING_BYTES_MAX || core.isTight) freeSendRing(core, c);
   else resting.send = c;
 }
 

@@ -97,6 +97,7 @@ function loadRing(core: Core, size: number, state: StateReader): number {
   const at = core.slab.alloc(size);
   if (at === NONE) throw new StateError('no memory for the buffers');
   core.shared.bytes.set(bytes, at);
+  core.ringBytes += size;
   return at;
 }
 

@@ -93,8 +93,8 @@ export function commit(core: Core, c: number, count: number, flags: number): num
 export function space(core: Core, c: number): number {
   const { col } = core;
   let room = col.sndMax[c]! - core.queued(c);
-  const lowat = col.notSentLowat[c]!;
-  if (lowat > 0) room = Math.min(room, lowat - ((col.sndEnd[c]! - col.sndNxt[c]!) | 0));
+  const unsentMax = core.unsentMax(c);
+  if (unsentMax > 0) room = Math.min(room, unsentMax - ((col.sndEnd[c]! - col.sndNxt[c]!) | 0));
   return Math.max(0, room);
 }
 

@@ -315,6 +315,22 @@ export class Tcp implements Transport, Part {
     return this.core.table.count;
   }
 
+  /** Bytes of all send and receive buffers. */
+  get ringBytes(): number {
+    return this.core.ringBytes;
+  }
+
+  /** Bytes of its buffers. */
+  ringBytesOf(c: number): number {
+    const { sndSize, rcvSize } = this.core.col;
+    return this.isOurs(c) ? sndSize[c]! + rcvSize[c]! : 0;
+  }
+
+  /** Of a connection that is withheld: the hardware address that its SYN came from, as a number of 48 bits; 0 if unknown. */
+  senderOf(c: number): number {
+    return this.isOurs(c) ? (this.core.senders[c] ?? 0) : 0;
+  }
+
   /** Gives the memory of all connections back. Nobody is told, nothing is sent. */
   releaseMemory(): void {
     const { core } = this;

@@ -1,13 +1,14 @@
 // What a Linux guest's connect() says when the host's failed: errno by errno, as on the host.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { DatagramBatch, Relay, SlirpCounters, TcpFlows } from '../../slirp/slirp.ts';
+import { DatagramBatch, Relay, Senders, SlirpCounters, TcpFlows } from '../../slirp/slirp.ts';
 import { Errno, errnoName, type Stack } from '../../stack/stack.ts';
 import { needPrograms } from '../kit/run-kit.ts';
 import { SimHost } from '../kit/sim-host.ts';
 import { StackNet } from '../kit/stack-net.ts';
+import { TestCaps } from '../kit/test-caps.ts';
 import { PATIENT, weft } from '../kit/weft-kit.ts';
-import { TestCaps, TestTargets } from '../slirp/kit-flows.ts';
+import { TestTargets } from '../slirp/kit-flows.ts';
 
 const IFACE = 2;
 const { ECONNREFUSED, EACCES, EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH, ENOPROTOOPT, EOPNOTSUPP, EPERM } = Errno;
@@ -57,7 +58,16 @@ function startFlows(stack: Stack): void {
   });
   const batch = new DatagramBatch(slab);
   const counters = new SlirpCounters();
-  const parts = { stack, iface: IFACE, host, targets: new TestTargets(), caps: new TestCaps(), batch, counters };
+  const parts = {
+    stack,
+    iface: IFACE,
+    host,
+    targets: new TestTargets(),
+    caps: new TestCaps(),
+    senders: new Senders(stack, IFACE),
+    batch,
+    counters,
+  };
   const relay = new Relay(parts);
   new TcpFlows(parts, relay);
   stack.addUser({ turn: () => host.dispatch(), deadlineUs: () => Infinity, expire: () => {} });

@@ -3,11 +3,11 @@
 import type { Slab } from '../../core/slab.ts';
 import { Pair } from '../../sim/sim.ts';
 import {
-  type Caps,
   DatagramBatch,
   type FlowParts,
   type HostSockets,
   Protocol,
+  Senders,
   SlirpCounters,
   type Targets,
   Verdict,
@@ -29,6 +29,7 @@ import {
 import { SimDatagrams } from './sim-datagrams.ts';
 import { SimHost, whereOf } from './sim-host.ts';
 import { addGateway, newHost } from './stack-kit.ts';
+import { TestCaps } from './test-caps.ts';
 
 export const A = '10.0.2.15';
 export const B = '10.0.2.16';
@@ -82,29 +83,6 @@ export class TestTargets implements Targets {
       into[3] = address[3]!;
     } else assignAddress(into, address);
     return true;
-  }
-}
-
-/** So many a guest, so many in all. */
-export class TestCaps implements Caps {
-  readonly taken = new Map<string, number>();
-  perGuest = Infinity;
-  max = Infinity;
-  total = 0;
-
-  take(_protocol: Protocol, guest: Address): boolean {
-    const text = formatAddress(guest);
-    const has = this.taken.get(text) ?? 0;
-    if (has >= this.perGuest || this.total >= this.max) return false;
-    this.taken.set(text, has + 1);
-    this.total++;
-    return true;
-  }
-
-  give(_protocol: Protocol, guest: Address): void {
-    const text = formatAddress(guest);
-    this.taken.set(text, this.taken.get(text)! - 1);
-    this.total--;
   }
 }
 
@@ -187,7 +165,8 @@ export class GatewayRig<Flows extends RigFlows> {
     this.outside = outside!;
     const { targets, caps, counters, gate } = this;
     const host = options.hostOf?.(slab!, () => world.touch(b)) ?? this.host;
-    this.parts = { stack: gate, iface: 2, host, targets, caps, batch: new DatagramBatch(slab!), counters };
+    const senders = new Senders(gate, 2);
+    this.parts = { stack: gate, iface: 2, host, targets, caps, senders, batch: new DatagramBatch(slab!), counters };
     this.flows = make(this.parts);
     const { flows } = this;
     const user: StackUser = {

@@ -3,12 +3,12 @@
 import { Slab } from '../../core/slab.ts';
 import { DROP, Pair, type PairOptions } from '../../sim/sim.ts';
 import {
-  type Caps,
   DatagramBatch,
   type FlowParts,
   type Protocol,
   Relay,
   type RelayOptions,
+  Senders,
   SlirpCounters,
   StreamForwards,
   type Targets,
@@ -20,7 +20,6 @@ import {
   assignAddress,
   Errno,
   Family,
-  formatAddress,
   type Limits,
   parseAddress,
   SocketOption,
@@ -30,6 +29,7 @@ import {
 } from '../../stack/stack.ts';
 import { SimHost, type SimHostOptions, type SimPeer, whereOf } from '../kit/sim-host.ts';
 import { addGateway, newHost } from '../kit/stack-kit.ts';
+import { TestCaps } from '../kit/test-caps.ts';
 
 export const GATE_4 = parseAddress('10.0.0.2')!;
 export const GATE_6 = parseAddress('fd00::2')!;
@@ -58,31 +58,6 @@ export class TestTargets implements Targets {
 
   nameFor(): boolean {
     return false;
-  }
-}
-
-/** Counts by guest. */
-export class TestCaps implements Caps {
-  flowsMax = Infinity;
-  readonly counts = new Map<string, number>();
-
-  take(_protocol: Protocol, guest: Address): boolean {
-    const key = formatAddress(guest);
-    const count = this.counts.get(key) ?? 0;
-    if (count >= this.flowsMax) return false;
-    this.counts.set(key, count + 1);
-    return true;
-  }
-
-  give(_protocol: Protocol, guest: Address): void {
-    const key = formatAddress(guest);
-    const count = this.counts.get(key) ?? 0;
-    if (count <= 0) throw new Error(`more was given back than taken for ${key}`);
-    this.counts.set(key, count - 1);
-  }
-
-  get total(): number {
-    return [...this.counts.values()].reduce((a, b) => a + b, 0);
   }
 }
 
@@ -144,6 +119,7 @@ export class Lab {
       host: this.host,
       targets: this.targets,
       caps: this.caps,
+      senders: new Senders(this.gate, 2),
       batch: new DatagramBatch(batchSlab),
       counters: this.counters,
     };

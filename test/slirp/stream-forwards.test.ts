@@ -216,7 +216,7 @@ test('a client that said all and ended before the guest answered is heard', () =
 test('while the caps are full nobody is accepted, without work; then who waited is', () => {
   const lab = new Lab();
   const server = new Server(lab, 80);
-  lab.caps.flowsMax = 2;
+  lab.caps.perGuest = 2;
   lab.forwards.add(forward);
   const clients = [1, 2, 3, 4].map((n) => lab.host.connectFrom(`198.51.100.77:500${n}`, '0.0.0.0:8080')!);
   for (const client of clients) client.write(bytesOf('x'));
@@ -232,7 +232,7 @@ test('while the caps are full nobody is accepted, without work; then who waited 
   lab.run();
   expect(text(server.accept()!.read())).toBe('x');
   expect(lab.counters.forwardsAccepted).toBe(3);
-  lab.caps.flowsMax = 10; // somebody else's flows have gone, which the forwards do not hear of
+  lab.caps.perGuest = 10; // somebody else's flows have gone, which the forwards do not hear of
   lab.run(2 * S);
   expect(server.accept()).toBeDefined();
 });

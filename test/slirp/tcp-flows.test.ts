@@ -169,7 +169,7 @@ test('a guest that gives up takes the host along', () => {
 
 test('a guest whose cap is reached is refused, and may go on when a connection ended', () => {
   const lab = new Lab();
-  lab.caps.flowsMax = 1;
+  lab.caps.perGuest = 1;
   const { socket, peer } = lab.open();
   const other = lab.connect('192.0.2.7', 80);
   lab.run();

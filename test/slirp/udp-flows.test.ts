@@ -659,6 +659,25 @@ describe('bounds', () => {
     expect(rig.got(greedy)).toHaveLength(2);
   });
 
+  test('remotes: a guest that takes all that it may leaves others theirs', () => {
+    const rig = newRig({ mappingsMax: 8, remotesMax: 40, remotesOfStationMax: 10, remotesOfOneMax: 12 });
+    const greedy = [5000, 5001, 5002].map((port) => rig.udp(A, port));
+    const modest = rig.udp(B, 5000);
+    for (let i = 0; i < 20; i++) {
+      for (const u of greedy) rig.send(u, FAR2, 20_000 + i, text('x'));
+      rig.run();
+    }
+    expect(rig.flows.table.remotes).toBe(10 + 3);
+    for (let i = 0; i < 5; i++) rig.send(modest, FAR, 4000 + i, text('x'));
+    rig.run();
+    expect(rig.flows.table.remotes).toBe(10 + 3 + 5);
+    rig.run(121 * S);
+    expect(rig.flows.table.remotes).toBe(0);
+    for (let i = 0; i < 20; i++) rig.send(greedy[0]!, FAR2, 20_000 + i, text('x'));
+    rig.run();
+    expect(rig.flows.table.remotes).toBe(10 + 1);
+  });
+
   test('the host has no descriptor', () => {
     const rig = newRig();
     rig.outside.socketsMax = 2;

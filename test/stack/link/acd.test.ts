@@ -108,6 +108,17 @@ describe('defence, RFC 5227 §2.4', () => {
     expect(bench.events()).toMatchObject([{ kind: AutoconfEvent.AddressDuplicate, value: 1 }]);
   });
 
+  test('(c): a gateway keeps its address, and announces it no sooner than 10 s later', () => {
+    const bench = settled();
+    bench.iface.acceptsAny = true;
+    for (let i = 0; i < 20; i++) bench.arp(claim);
+    expect(bench.texts()).toEqual([ANNOUNCEMENT]);
+    bench.run(10 * S);
+    for (let i = 0; i < 20; i++) bench.arp(claim);
+    expect(bench.texts()).toEqual([ANNOUNCEMENT]);
+    expect(bench.addressState(OWN)).toBe(AddressState.Preferred);
+  });
+
   test('one after 10 s is defended again', () => {
     const bench = settled();
     bench.arp(claim);

@@ -3,7 +3,9 @@ import { describe, expect, test } from 'vitest';
 import { Drop } from '../../../core/drop.ts';
 import { format } from '../../../stack/address.ts';
 import { LIMITS } from '../../../stack/limits.ts';
+import { equalAddresses, Family, parseAddress, SocketType, type Stack } from '../../../stack/stack.ts';
 import { bytesOf } from '../../kit/hex.ts';
+import { HostPair } from '../../kit/stack-kit.ts';
 import { Bench, ip, na, ns, OTHER_MAC, OWN_MAC, PEER_MAC, ra, S, sourceMac, targetMac } from '../kit-nd.ts';
 
 const OWN = 'fe80::1';
@@ -341,4 +343,39 @@ test('a restored cache in the middle of resolution and probing goes on alike, to
   twin.autoconf.neighbors.list();
   expect(twin.run(30 * S)).toEqual(bench.run(30 * S));
   expect(twin.save()).toEqual(bench.save());
+});
+
+test.each([
+  ['10.0.0.1', 'ARP'],
+  ['fd00::1', 'neighbour discovery'],
+])('who knows better whose %s is, is asked before %s is believed', (text) => {
+  const { pair, a, b } = new HostPair({ link: { delayUs: 100 } });
+  const { neighbors } = b.autoconf;
+  const address = parseAddress(text)!;
+  const run = (us: number): void => {
+    pair.world.touch(pair.a);
+    pair.world.touch(pair.b);
+    pair.run(us);
+  };
+  const send = (from: Stack, to: string): void => {
+    const u = from.sockets.socket(to.includes(':') ? Family.Inet6 : Family.Inet, SocketType.Datagram);
+    from.sockets.sendTo(u, Uint8Array.of(1), 0, 1, parseAddress(to)!, 9);
+    run(10_000);
+    from.sockets.close(u);
+  };
+  const asked: number[] = [];
+  neighbors.mayHave = (one, mac) => {
+    if (equalAddresses(one, address)) asked.push(mac);
+    return !equalAddresses(one, address);
+  };
+  send(a, text.replace(/1$/, '2')); // it asks for us and tells its own
+  send(b, text); // it answers
+  expect(new Set(asked)).toEqual(new Set([0x020000000001]));
+  expect(asked.length).toBeGreaterThanOrEqual(2);
+  const n = neighbors.lookup(2, address);
+  expect(n < 0 ? 0 : neighbors.macOf(n)).toBe(0);
+  neighbors.mayHave = undefined;
+  run(10_000_000);
+  send(b, text);
+  expect(neighbors.macOf(neighbors.lookup(2, address))).toBe(0x020000000001);
 });

@@ -47,6 +47,7 @@ test.each([
   const { message } = gate.sockets;
   expect(formatAddress(message.target)).toBe(to);
   expect(message.info).toBe(5353);
+  expect(message.mac).toBe(0x020000000001);
   const { source, port } = message;
   expect(gate.sockets.gateway.sendFrom(g, into, 0, 3, far, 5353, source.slice(), port)).toBe(3);
   run();
@@ -88,6 +89,32 @@ test('without an interceptor the sender is told that the port is unreachable', (
   inner.sockets.send(u, BYTES, 0, 4);
   run();
   expect(inner.sockets.receive(u, new Uint8Array(4), 0, 4)).toBe(-111);
+});
+
+test('who sent the SYN of a withheld connection is known, and how much its buffers take', () => {
+  const { inner, gate, run } = gateway();
+  const { sockets } = gate;
+  const l = sockets.socket(Family.Inet6, SocketType.Stream);
+  sockets.gateway.intercept(l, 2, 100);
+  const clients = Array.from({ length: 40 }, (_, n) => {
+    const s = inner.sockets.socket(Family.Inet, SocketType.Stream);
+    inner.sockets.connect(s, parseAddress('192.0.2.7')!, 80 + n);
+    return s;
+  });
+  run(2_000_000); // the first ones wait for the neighbour, of which there is room for a few
+  const taken = clients.map(() => sockets.accept(l));
+  expect(taken.map((h) => sockets.gateway.senderOf(h))).toEqual(clients.map(() => 0x020000000001));
+  const [h] = taken as [number];
+  expect(sockets.gateway.admit(h)).toBe(0);
+  run();
+  const name = new SocketName();
+  sockets.local(h, name);
+  inner.sockets.send(clients[name.port - 80]!, new Uint8Array(3000), 0, 3000);
+  run();
+  expect(sockets.gateway.ringBytes(h)).toBe(4096);
+  expect(gate.tcp.ringBytes).toBe(4096);
+  sockets.abort(h);
+  expect(gate.tcp.ringBytes).toBe(0);
 });
 
 test('streams are accepted withheld, admitted and refused by handle; all of it is in a snapshot', () => {

@@ -36,3 +36,41 @@ test('a snapshot needs no ring that is empty, and gives it back', () => {
   for (const host of pair.hosts) host.snapshot();
   expect(slab.usedBytes).toBe(before);
 });
+
+test('the buffers of all connections together are bounded, and everything arrives', () => {
+  const ringBytesMax = 64 << 10;
+  const slab = newSlab();
+  const pair = new Pair({ ringBytesMax }, slab);
+  const [a, b] = pair.hosts;
+  const listener = b.tcp.open(false);
+  b.tcp.bind(listener, B, 80, 0);
+  b.tcp.listen(listener, 20);
+  const clients = Array.from({ length: 20 }, () => {
+    const c = a.tcp.open(false);
+    a.tcp.connect(c, B, 80, 0);
+    return c;
+  });
+  while (pair.step(pair.nowUs + 1_000_000));
+  const servers = clients.map(() => b.tcp.accept(listener));
+  const bytes = new Uint8Array(40_000).fill(7);
+  const sent = clients.map(() => 0);
+  const got = servers.map(() => 0);
+  const into = new Uint8Array(4096);
+  let most = 0;
+  const readUs = pair.nowUs + 3_000_000; // nobody reads before
+  for (let round = 0; round < 40_000 && got.some((n) => n < bytes.length); round++) {
+    clients.forEach((c, i) => {
+      const n = a.tcp.send(c, bytes, 0, bytes.length - sent[i]!, 0);
+      if (n > 0) sent[i]! += n;
+    });
+    pair.step();
+    for (const { tcp } of pair.hosts) most = Math.max(most, tcp.ringBytes);
+    if (pair.nowUs < readUs) continue;
+    servers.forEach((s, i) => {
+      got[i]! += Math.max(0, b.tcp.receive(s, into, 0, into.length, 0));
+    });
+  }
+  expect(got).toEqual(servers.map(() => bytes.length));
+  expect(most).toBeGreaterThan(ringBytesMax / 2);
+  expect(most).toBeLessThanOrEqual(ringBytesMax + 20 * 4096);
+});
