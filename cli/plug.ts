@@ -24,6 +24,7 @@ export async function plug(
     },
     shutdown: () => end(),
     openNodePlug: openNodePlugIn,
+    loadGateways: async () => (await import('../engine/gateway-host.io.ts')).newGateway,
   });
   fabric.runOnLoop();
   try {

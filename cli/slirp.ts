@@ -2,60 +2,48 @@
 
 import { existsSync } from 'node:fs';
 import { FailedError, UsageError } from '../core/assert.ts';
-import { addOption } from '../engine/gateway-options.ts';
-import { gatewaySettings } from '../engine/gateway-settings.ts';
 import type { NetworkOptions } from '../engine/network-service.io.ts';
 import { Client } from './client.ts';
 import { networkDirectory, networkName, networksDirectory } from './net-dir.ts';
+import { gatewayOptions } from './slirp-options.ts';
 import { type NodeOptions, serve } from './up.ts';
 
 /** The options of a gateway by their names in a VNL, and what is this command's own. */
 export interface SlirpOptions extends NodeOptions {
   name: string;
-  L?: string[];
-  R?: string[];
-  net4?: string;
   [option: string]: unknown;
 }
 
 const PLUG_END = 0;
 
-/** The options that a command line has under their own names: everything but `-L`, `-R` and `--net4`. */
-export const RENAMED: Readonly<Record<string, string>> = { net4: 'net', L: 'forward', R: 'reverse' };
-
 /** Runs until a signal comes or it is ended by `weft down NAME`. */
-export async function slirp(net: string | undefined, options: SlirpOptions, keys: readonly string[]): Promise<number> {
+export async function slirp(net: string | undefined, options: SlirpOptions): Promise<number> {
   const { name } = options;
   if (!/^[A-Za-z0-9._-]{1,32}$/.test(name)) {
     throw new UsageError(`slirp: --name '${name.slice(0, 40)}': take letters, digits and . _ -, at most 32`);
   }
-  const gateway = gatewayOptions(options, keys);
-  gatewaySettings(gateway);
+  const directory = `${networksDirectory()}/${name}`;
+  await refuseSecond(name, directory);
   const vnl = await plugOf(net);
   const network: NetworkOptions = {
     name,
-    directory: `${networksDirectory()}/${name}`,
+    directory,
     kind: 'cable',
     ports: 1,
     mode: 0o600,
     dirMode: 0o700,
-    gateway,
+    gateway: gatewayOptions(options),
     isPrivate: true,
   };
   return serve([network], [{ network: name, vnl, port: PLUG_END }], options);
 }
 
-/** What was given, as the options of `slirp://`. */
-function gatewayOptions(options: SlirpOptions, keys: readonly string[]): Map<string, string> {
-  const found = new Map<string, string>();
-  for (const key of [...Object.keys(RENAMED), ...keys]) {
-    const given = options[key];
-    const values = Array.isArray(given) ? (given as string[]) : given === undefined ? [] : [given];
-    for (const value of values) {
-      addOption(found, 'slirp', RENAMED[key] ?? key, value === true ? undefined : String(value));
-    }
-  }
-  return found;
+/** Nobody joins a gateway's directory, so nothing but its control socket says that somebody serves it. */
+async function refuseSecond(name: string, directory: string): Promise<void> {
+  const other = await Client.connect(directory).catch(() => undefined);
+  if (!other) return;
+  other.close();
+  throw new UsageError(`slirp: '${name}' is there already (${directory}); take another --name`);
 }
 
 /** A name or a directory has to be up, as anywhere else; a VNL may wait for the other side. */

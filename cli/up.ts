@@ -4,7 +4,6 @@ import { spawn } from 'node:child_process';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { UsageError } from '../core/assert.ts';
 import { Engine, type EngineEvent } from '../engine/engine.io.ts';
-import { readGatewayOptions } from '../engine/gateway-settings.ts';
 import type { NetworkOptions } from '../engine/network-service.io.ts';
 import { notifyReady } from '../engine/readiness.io.ts';
 import { groupNumber } from '../sys/group.io.ts';
@@ -57,7 +56,7 @@ export async function up(file: string | undefined, options: UpOptions): Promise<
       ports: DEFAULT_PORTS,
       mode: 0o600,
       dirMode: 0o700,
-      gateway: gatewayOf(options.gateway ?? true),
+      gateway: options.gateway === false ? undefined : options.gateway === true ? '' : (options.gateway ?? ''),
     };
     return serve([network], [], options);
   }
@@ -66,9 +65,6 @@ export async function up(file: string | undefined, options: UpOptions): Promise<
   const networks = lab.networks.map((network) => ({ ...network, directory: networkDirectory(network.name) }));
   return serve(networks, lab.plugs, options, lab.commands);
 }
-
-const gatewayOf = (option: string | boolean): NetworkOptions['gateway'] =>
-  option === false ? undefined : readGatewayOptions(option === true ? '' : option, 'gateway');
 
 /** One switch with its directory. */
 export async function switchAlone(directory: string | undefined, options: SwitchOptions): Promise<number> {
@@ -129,7 +125,7 @@ export async function serve(
     const joined = plugs.find((plug) => plug.network === name)?.vnl;
     say(isPrivate ? `gateway '${name}' is up in ${joined}` : `network '${name}' is up in ${directory}`);
   }
-  if (networks[0]?.name === 'default') say(networks[0].gateway ? HOW : HOW_CLOSED);
+  if (networks[0]?.name === 'default') say(networks[0].gateway === undefined ? HOW_CLOSED : HOW);
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void engine.close());
   await tellReady();
   await engine.ended();

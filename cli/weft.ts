@@ -3,7 +3,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { FailedError, UsageError } from '../core/assert.ts';
 import { VERSION } from '../engine/engine.ts';
-import { GATEWAY_OPTIONS, kindOfGatewayOption } from '../engine/gateway-options.ts';
+import { GATEWAY_OPTIONS, RENAMED } from './slirp-options.ts';
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
@@ -167,18 +167,15 @@ Examples:
 function addSlirp(program: Command, done: (status: number) => void): void {
   const command = nodeOptions(program.command('slirp [NET]'))
     .description('one gateway alone, joined to NET by a plug: guests reach the outside, and are reached by forwards')
-    .option('--name <NAME>', "what it is called: 'weft flows NAME', 'weft down NAME'", 'slirp')
-    .option('-L <SPEC>', `${GATEWAY_OPTIONS.forward} (repeatable)`, list)
-    .option('-R <SPEC>', `${GATEWAY_OPTIONS.reverse} (repeatable)`, list)
-    .option('--net4 <VALUE>', GATEWAY_OPTIONS.net);
-  const keys = Object.keys(GATEWAY_OPTIONS).filter((key) => !['net', 'forward', 'reverse'].includes(key));
-  for (const key of keys) {
-    const kind = kindOfGatewayOption(key);
-    if (kind === 'flag') command.option(`--${key}`, GATEWAY_OPTIONS[key]);
-    else if (kind === 'list') command.option(`--${key} <VALUE>`, `${GATEWAY_OPTIONS[key]} (repeatable)`, list);
-    else command.option(`--${key} <VALUE>`, GATEWAY_OPTIONS[key]);
+    .option('--name <NAME>', "what it is called: 'weft flows NAME', 'weft down NAME'", 'slirp');
+  for (const [key, [kind, help]] of Object.entries(GATEWAY_OPTIONS)) {
+    const name = RENAMED[key] ?? key;
+    const option = name.length === 1 ? `-${name}` : `--${name}`;
+    if (kind === 'flag') command.option(option, help);
+    else if (kind === 'list') command.option(`${option} <VALUE>`, `${help} (repeatable)`, list);
+    else command.option(`${option} <VALUE>`, help);
   }
-  command.action(async (net, options) => done(await (await import('./slirp.ts')).slirp(net, options, keys)));
+  command.action(async (net, options) => done(await (await import('./slirp.ts')).slirp(net, options)));
 }
 
 function addGateway(program: Command, done: (status: number) => void): void {

@@ -7,6 +7,7 @@ import { parseVnl } from '../plug/plug.ts';
 import { check, sys, whyNoNative } from '../sys/libc.io.ts';
 import { ControlServer } from './control.io.ts';
 import type { FabricMessage, FabricRequest, FabricWorkerData, FailureKind } from './fabric-worker.io.ts';
+import type { NewGateway } from './gateway-host.io.ts';
 import type { NetworkOptions } from './network-service.io.ts';
 import { isNodeScheme } from './node-schemes.ts';
 import type { Relays } from './relays.io.ts';
@@ -146,10 +147,13 @@ export class Engine {
     const { FabricNode } = await import('./fabric-node.io.ts');
     const { openNodePlugIn } = await import('./node-plugs.io.ts');
     const fabric = new Fabric({ tell: (text) => this.notify({ event: 'plug', network: '', text }) });
+    const hasGateways = this.options.networks.some(({ gateway }) => gateway !== undefined);
     const node = new FabricNode(fabric, {
       notify: (event) => this.notify(event),
       shutdown: () => void this.close(),
       openNodePlug: openNodePlugIn,
+      newGateway: hasGateways ? await loadGateways() : undefined,
+      loadGateways,
     });
     for (const network of this.options.networks) {
       node.openNetwork(network);
@@ -227,6 +231,8 @@ export class Engine {
     void this.ended_.then(() => server.close());
   }
 }
+
+const loadGateways = async (): Promise<NewGateway> => (await import('./gateway-host.io.ts')).newGateway;
 
 function errorOf(text: string, kind: FailureKind): Error {
   if (kind === 'usage') return new UsageError(text);

@@ -13,7 +13,11 @@
 // TLS, child processes) live on the main thread in a fabric of their own and join by a stream cable with offload headers.
 // Without koffi there is no fabric thread: one Fabric on the main thread's loop serves stream, WebSocket and UDP plugs.
 //
-// Pure: breath.ts, network.ts, patch.ts, commands.ts, report.ts, lab.ts. The world: *.io.ts.
+// A gateway (gateway-host.io.ts) is a port like any other, on number 0 of its network: a stack, the flows of slirp/ on the host's
+// sockets in the same epoll, DHCP, names and advertisements. Its code is loaded where there is one: at the start of the thread,
+// or when a plug asks for it, for which the thread's loop ends for a moment. Commands see it in words (gateway-view.ts).
+//
+// Pure: breath.ts, network.ts, patch.ts, commands.ts, report.ts, lab.ts, gateway-*.ts, dns-*.ts. The world: *.io.ts.
 //
 // State: each Network keeps its attachments, its Switch the stations and VLANs, each port its counters. Bounds: ports per
 // network, connections per socket, characters per control line, clients per control socket, bytes per port's queue.

@@ -1,7 +1,7 @@
 // One thread's networks and plugs, and the commands that work on them.
 
 import { randomBytes } from 'node:crypto';
-import { UsageError } from '../core/assert.ts';
+import { assert, UsageError } from '../core/assert.ts';
 import type { Port } from '../core/port.ts';
 import { Rng } from '../core/rng.ts';
 import { NativePlugs } from '../plug/native-plugs.io.ts';
@@ -12,6 +12,7 @@ import { groupNumber } from '../sys/group.io.ts';
 import { whyNoNative } from '../sys/libc.io.ts';
 import { execute } from './commands.ts';
 import type { Fabric } from './fabric.io.ts';
+import type { NewGateway } from './gateway-host.io.ts';
 import type { Attachment, Network } from './network.ts';
 import { type NetworkOptions, NetworkService, type Notify } from './network-service.io.ts';
 import type { NodeView, PlugView } from './node-view.ts';
@@ -47,6 +48,10 @@ export interface FabricNodeOptions {
   notify: Notify;
   shutdown: () => void;
   openNodePlug?: OpenNodePlug | undefined;
+  /** How gateways are made, where that was loaded already: networks that have one need it. */
+  newGateway?: NewGateway | undefined;
+  /** Loads it, on threads whose loop does not block. */
+  loadGateways?: (() => Promise<NewGateway>) | undefined;
 }
 
 /** Everything that one thread serves. */
@@ -71,7 +76,8 @@ export class FabricNode {
   /** Brings up a network. Throws `UsageError`. */
   openNetwork(options: NetworkOptions): NetworkService {
     if (this.services.has(options.name)) throw new UsageError(`network '${options.name}' is there twice; rename one`);
-    const service = new NetworkService(this.fabric, options, this.options.notify, this.rng.u32());
+    const { notify, newGateway } = this.options;
+    const service = new NetworkService(this.fabric, options, notify, this.rng.u32(), newGateway);
     this.services.set(options.name, service);
     return service;
   }
@@ -151,10 +157,7 @@ export class FabricNode {
   private openScheme(vnl: Vnl, service: NetworkService, plug: OpenPlug): (() => void) | Promise<() => void> {
     const slot = this.slotOf(service, plug);
     if (vnl.scheme === 'switch' || vnl.scheme === 'hub') return this.openPatch(vnl, service, plug);
-    if (vnl.scheme === 'slirp') {
-      plug.state = () => 'up';
-      return service.openGateway(vnl.options, plug.port);
-    }
+    if (vnl.scheme === 'slirp') return this.openGateway(vnl, service, plug);
     const native = this.native?.open(vnl, slot);
     if (native) return native;
     const why = whyNoNative();
@@ -185,6 +188,15 @@ export class FabricNode {
         this.options.notify({ event: 'plug', network: plug.network, port: plug.port, text });
       },
     };
+  }
+
+  private openGateway(vnl: Vnl, service: NetworkService, plug: OpenPlug): (() => void) | Promise<() => void> {
+    const { newGateway, loadGateways } = this.options;
+    const open = (make: NewGateway): (() => void) => service.openGateway(make, vnl.options, plug.port);
+    plug.state = () => 'up';
+    if (newGateway) return open(newGateway);
+    assert(loadGateways !== undefined, 'gateways are loaded before a plug asks for one');
+    return loadGateways().then(open);
   }
 
   /** `switch://DIR`: another network in this node, joined by a patch cable. */

@@ -6,8 +6,10 @@ import type { PortInfo } from '../plug/plug.ts';
 import { EPOLLIN } from '../sys/epoll.io.ts';
 import { sys } from '../sys/libc.io.ts';
 import { Fabric } from './fabric.io.ts';
-import { FabricNode } from './fabric-node.io.ts';
+import { FabricNode, type FabricNodeOptions } from './fabric-node.io.ts';
+import type { NewGateway } from './gateway-host.io.ts';
 import type { NetworkOptions } from './network-service.io.ts';
+import { isGatewayScheme } from './node-schemes.ts';
 
 /** What the thread is started with. */
 export interface FabricWorkerData {
@@ -37,12 +39,22 @@ export type FabricMessage =
 
 const SAY = (message: FabricMessage): void => (parentPort as MessagePort).postMessage(message);
 
-function serve(data: FabricWorkerData): void {
+const loadGateways = async (): Promise<NewGateway> => (await import('./gateway-host.io.ts')).newGateway;
+
+/** Asked for a gateway while its code is not there: the loop ends for as long as it takes to load it. */
+const isForGateway = (request: FabricRequest): boolean =>
+  request.ask === 'execute' && request.words[0] === 'plug/add' && isGatewayScheme(request.words[1] ?? '');
+
+async function serve(data: FabricWorkerData): Promise<void> {
   const fabric = new Fabric({ rxUsecs: data.rxUsecs });
-  const node = new FabricNode(fabric, {
+  const options: FabricNodeOptions = {
     notify: (event) => SAY({ say: 'event', event }),
     shutdown: () => SAY({ say: 'shutdown' }),
-  });
+  };
+  const node = new FabricNode(fabric, options);
+  const hasGateways =
+    data.networks.some(({ gateway }) => gateway !== undefined) || data.plugs.some(({ vnl }) => isGatewayScheme(vnl));
+  if (hasGateways) options.newGateway = await loadGateways();
   try {
     for (const network of data.networks) node.openNetwork(network);
     for (const plug of data.plugs) node.openPlug(plug.network, plug.vnl, plug.port);
@@ -50,6 +62,7 @@ function serve(data: FabricWorkerData): void {
     node.close();
     throw error;
   }
+  const postponed: FabricRequest[] = [];
   const scratch = fabric.slab.alloc(64);
   fabric.watch(data.kick, EPOLLIN, {
     ready: () => {
@@ -57,12 +70,22 @@ function serve(data: FabricWorkerData): void {
       for (;;) {
         const received = receiveMessageOnPort(parentPort as MessagePort);
         if (!received) return;
-        answer(fabric, node, received.message as FabricRequest);
+        const request = received.message as FabricRequest;
+        if (postponed.length === 0 && (options.newGateway || !isForGateway(request))) answer(fabric, node, request);
+        else {
+          postponed.push(request);
+          fabric.interrupt();
+        }
       }
     },
   });
   SAY({ say: 'ready', networks: node.networkNames() });
-  fabric.runBlocking();
+  for (;;) {
+    fabric.runBlocking();
+    if (postponed.length === 0) return;
+    options.newGateway ??= await loadGateways();
+    for (const request of postponed.splice(0)) answer(fabric, node, request);
+  }
 }
 
 function answer(fabric: Fabric, node: FabricNode, request: FabricRequest): void {
@@ -88,7 +111,7 @@ const kindOf = (error: unknown): FailureKind =>
   error instanceof UsageError ? 'usage' : error instanceof FailedError ? 'failed' : 'bug';
 
 try {
-  serve(workerData as FabricWorkerData);
+  await serve(workerData as FabricWorkerData);
 } catch (error) {
   const kind = kindOf(error);
   const { message, stack } = error as Error;

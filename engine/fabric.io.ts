@@ -56,6 +56,7 @@ export class Fabric implements NativeHost {
   private nowUs_ = 0;
   private houseworkUs = 0;
   private isStopped = false;
+  private isInterrupted = false;
   private scheduled: NodeJS.Immediate | undefined;
   private timeout: NodeJS.Timeout | undefined;
   private poller: { close(): void } | undefined;
@@ -203,11 +204,12 @@ export class Fabric implements NativeHost {
     return waitMs(deadlineUs, this.nowUs_, WAIT_MS_MAX);
   }
 
-  /** Blocks this thread until `stop`. */
+  /** Blocks this thread until `stop` or `interrupt`. */
   runBlocking(): void {
     const { rxUsecs } = this.options;
+    this.isInterrupted = false;
     if (rxUsecs) sys().prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0); // by default a sleep may be 50 µs late
-    while (!this.isStopped) {
+    while (!this.isStopped && !this.isInterrupted) {
       this.turn(this.idleMs());
       if (rxUsecs) sys().usleep(rxUsecs);
     }
@@ -218,6 +220,11 @@ export class Fabric implements NativeHost {
     this.isOnLoop = true;
     if (this.epoll) this.poller = pollReadable(this.epoll.fd, () => this.loopTurn());
     this.schedule();
+  }
+
+  /** `runBlocking` returns after this turn, and may be called again. */
+  interrupt(): void {
+    this.isInterrupted = true;
   }
 
   stop(): void {

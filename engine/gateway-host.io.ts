@@ -10,13 +10,16 @@
 import { randomBytes } from 'node:crypto';
 import type { JoinLease } from '../plug/plug.ts';
 import { DhcpService, type DhcpSettings } from '../service/service.ts';
-import { Gateway, type GatewayStack, newGatewayStack } from '../slirp/slirp.ts';
+import { advertise, Gateway, type GatewayStack, newGatewayStack } from '../slirp/slirp.ts';
 import { type Address, formatAddress, type Stack, StackPort, type StackUser } from '../stack/stack.ts';
 import { formatMac } from '../wire/ethernet.ts';
 import type { Fabric } from './fabric.io.ts';
-import type { GatewaySettings } from './gateway-settings.ts';
+import type { GatewayOptions } from './gateway-options.ts';
+import { flowsOf, type GatewayParts, gatewayMetrics, gatewayStatusOf, leasesOf } from './gateway-report.ts';
+import { type GatewaySettings, gatewaySettings } from './gateway-settings.ts';
 import { type OwnedSockets, openHostSockets } from './gateway-sockets.io.ts';
-import type { GatewayView } from './gateway-view.ts';
+import { addressOf, forwardTable, nameTable } from './gateway-tables.ts';
+import type { ForwardTable, GatewayPlace, Metric, NameTable, NetworkGateway } from './gateway-view.ts';
 import { hostPlaces } from './host-places.io.ts';
 import { LeaseFile } from './lease-file.io.ts';
 import { LeaseNews } from './lease-news.ts';
@@ -26,26 +29,27 @@ const LOOK_US = 5_000_000; // between looks at the host's interfaces, while pack
 const SAVE_US = 500_000; // leases that change together are saved together
 const REFUSED_US = 10_000_000; // between news of what rules refused
 
-/** Where a gateway is. */
-export interface GatewayPlace {
-  readonly settings: GatewaySettings;
-  /** Its port number in the network. */
-  readonly number: number;
-  /** Where leases are kept unless the settings say otherwise; undefined: nowhere. */
-  readonly leasesPath: string | undefined;
-  /** Something happened: `lease`, `refused`, `gateway`. */
-  readonly notify: (event: string, text: string) => void;
-}
+/**
+ * Makes a gateway; it is attached by its network. All of this code is loaded only where there is one. Throws `UsageError` for
+ * what can never work, `FailedError` where the host refuses a forward.
+ */
+export const newGateway = (fabric: Fabric, options: GatewayOptions | string, place: GatewayPlace): NetworkGateway =>
+  new GatewayHost(fabric, gatewaySettings(options), place);
+
+export type NewGateway = typeof newGateway;
 
 /** It is attached by whoever made it. */
-export class GatewayHost implements GatewayView, StackUser {
+export class GatewayHost implements NetworkGateway, GatewayParts, StackUser {
   readonly number: number;
   readonly settings: GatewaySettings;
   readonly gateway: Gateway;
   readonly dhcp: DhcpService | undefined;
   readonly dns: NameServer | undefined;
   readonly port: StackPort;
+  readonly forwards: ForwardTable;
+  readonly names: NameTable;
   private readonly fabric: Fabric;
+  private readonly made: GatewayStack;
   private readonly stack: Stack;
   private readonly sockets: OwnedSockets;
   private readonly notify: GatewayPlace['notify'];
@@ -60,13 +64,14 @@ export class GatewayHost implements GatewayView, StackUser {
   private isClosed = false;
 
   /** Throws `UsageError` for what can never work, `FailedError` where the host refuses a forward. */
-  constructor(fabric: Fabric, { settings, number, leasesPath, notify }: GatewayPlace) {
+  constructor(fabric: Fabric, settings: GatewaySettings, { number, leasesPath, notify }: GatewayPlace) {
     this.fabric = fabric;
     this.settings = settings;
     this.number = number;
     this.notify = notify;
     const secret = new Int32Array(new Uint8Array(randomBytes(16)).buffer);
     const made = newGatewayStack({ slab: fabric.slab, secret, nowUs: fabric.nowUs(), network: settings.network });
+    this.made = made;
     this.stack = made.stack;
     this.port = new StackPort(made.stack, made.iface, {
       nowUs: () => fabric.nowUs(),
@@ -82,6 +87,8 @@ export class GatewayHost implements GatewayView, StackUser {
       this.gateway = this.openGateway(made);
       this.dns = this.openDns();
       this.dhcp = this.openDhcp(made);
+      this.forwards = forwardTable(this);
+      this.names = nameTable(this);
       for (const forward of settings.forwards) this.gateway.addForward(forward);
     } catch (error) {
       this.close();
@@ -95,6 +102,22 @@ export class GatewayHost implements GatewayView, StackUser {
     return [net4, net6].flatMap((net) => (net ? [`${formatAddress(net.gateway)}/${net.bits}`] : [])).join(' ');
   }
 
+  status(): object {
+    return gatewayStatusOf(this);
+  }
+
+  flows(guest: string | undefined): object[] {
+    return flowsOf(this, guest === undefined ? undefined : addressOf('guest', guest));
+  }
+
+  leases(): object[] {
+    return leasesOf(this);
+  }
+
+  metrics(): Metric[] {
+    return gatewayMetrics(this);
+  }
+
   nowS(): number {
     return Math.floor(Date.now() / 1000);
   }
@@ -103,6 +126,7 @@ export class GatewayHost implements GatewayView, StackUser {
   announce(): void {
     this.stack.tick(this.fabric.nowUs());
     this.stack.announce();
+    advertise(this.made, this.settings.network);
     this.port.nudge();
   }
 
@@ -204,7 +228,6 @@ export class GatewayHost implements GatewayView, StackUser {
       ...(pool6 && { pool6: { ...pool6, isSequential: true } }),
       ...(dns && { names: dns }),
     });
-    stack.addUser(dhcp);
     const saved = file?.read();
     const complaint = saved === undefined ? '' : dhcp.leases.load(saved, this.nowS());
     if (complaint !== '') this.notify('gateway', complaint);

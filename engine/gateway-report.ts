@@ -1,12 +1,38 @@
 // What gateways say of themselves: listings as plain values, counters as Prometheus text.
 
-import { type FlowView, formatRule, Protocol } from '../slirp/slirp.ts';
+import type { DhcpService } from '../service/service.ts';
+import { type FlowView, formatRule, type Gateway, Protocol } from '../slirp/slirp.ts';
 import { type Address, formatAddress } from '../stack/stack.ts';
 import { formatMac } from '../wire/ethernet.ts';
-import type { GatewayView } from './gateway-view.ts';
+import type { GatewaySettings } from './gateway-settings.ts';
+import type { Metric } from './gateway-view.ts';
+
+/** What there is to tell of. */
+export interface GatewayParts {
+  /** Its port number. */
+  readonly number: number;
+  readonly settings: GatewaySettings;
+  readonly gateway: Gateway;
+  /** Undefined where nobody leases addresses. */
+  readonly dhcp: DhcpService | undefined;
+  /** Undefined where nobody answers for names. */
+  readonly dns: NameService | undefined;
+  /** The wall clock in whole seconds. */
+  nowS(): number;
+}
+
+/** Its name server. */
+export interface NameService {
+  /** Whole numbers by what they count. */
+  readonly counters: object;
+  /** The servers that it asks now, `address:port`. */
+  servers(): string[];
+  set(name: string, address: Address): void;
+  remove(address: Address): void;
+}
 
 /** One gateway. */
-export function gatewayStatusOf(view: GatewayView): object {
+export function gatewayStatusOf(view: GatewayParts): object {
   const { number, settings, gateway, dhcp, dns } = view;
   const { network, rules, isRestricted, nat64 } = settings;
   const nets = [network.net4, network.net6].filter((net) => net !== undefined);
@@ -31,22 +57,23 @@ export function gatewayStatusOf(view: GatewayView): object {
   };
 }
 
-const flowCounts = ({ gateway }: GatewayView): { tcp: number; udp: number; icmp: number } => ({
+const flowCounts = ({ gateway }: GatewayParts): { tcp: number; udp: number; icmp: number } => ({
   tcp: gateway.caps.total(Protocol.Tcp),
   udp: gateway.caps.total(Protocol.Udp),
   icmp: gateway.caps.total(Protocol.Icmp),
 });
 
 /** One line per forward. */
-export const forwardsOf = ({ number, gateway }: GatewayView): object[] =>
+export const forwardsOf = ({ number, gateway }: GatewayParts): object[] =>
   gateway.forwards().map(({ id, text, direction }) => ({ id, direction, forward: text, gateway: number }));
 
 /** One line per flow. */
-export const flowsOf = ({ gateway }: GatewayView, guest: Address | undefined): FlowView[] => [...gateway.flows(guest)];
+export const flowsOf = ({ gateway }: GatewayParts, guest: Address | undefined): FlowView[] => [...gateway.flows(guest)];
 
 /** One line per lease that somebody has. */
-export function leasesOf({ number, dhcp, nowS }: GatewayView): object[] {
-  const now = nowS();
+export function leasesOf(view: GatewayParts): object[] {
+  const { number, dhcp } = view;
+  const now = view.nowS();
   const had = dhcp?.leases.list().filter(({ state }) => state === 'bound' || state === 'offered') ?? [];
   return had.map(({ address, mac, where, name, state, untilS, isHeld }) => ({
     address: formatAddress(address),
@@ -58,20 +85,15 @@ export function leasesOf({ number, dhcp, nowS }: GatewayView): object[] {
   }));
 }
 
-type Family = (name: string, type: string, help: string, rows: readonly string[]) => void;
-
-/** Adds the families of all gateways; `label` begins the labels of one: `network="default"`. */
-export function gatewayMetrics(family: Family, gateways: readonly { label: string; view: GatewayView }[]): void {
-  const each = (name: string, rows: (view: GatewayView) => readonly [string, number][]): string[] =>
-    gateways.flatMap(({ label, view }) =>
-      rows(view).map(([more, value]) => `${name}{${label},port="${view.number}"${more && `,${more}`}} ${value}`),
-    );
+/** Counters of one gateway. */
+export function gatewayMetrics(view: GatewayParts): Metric[] {
+  const metrics: Metric[] = [];
   const add = (
     name: string,
-    type: 'gauge' | 'counter',
+    type: Metric['type'],
     help: string,
-    rows: (view: GatewayView) => readonly [string, number][],
-  ): void => family(name, type, help, each(name, rows));
+    rows: (view: GatewayParts) => readonly (readonly [string, number])[],
+  ): void => void metrics.push({ name, type, help, rows: rows(view) });
   add('weft_gateway_guests', 'gauge', 'Guests that have flows.', ({ gateway }) => [['', gateway.caps.guests]]);
   add('weft_gateway_flows', 'gauge', 'Open flows.', (view) =>
     Object.entries(flowCounts(view)).map(([protocol, count]) => [`protocol="${protocol}"`, count]),
@@ -103,6 +125,7 @@ export function gatewayMetrics(family: Family, gateways: readonly { label: strin
   add('weft_gateway_dns_total', 'counter', 'What the name server did, by event.', ({ dns }) =>
     dns ? byEvent(dns.counters) : [],
   );
+  return metrics;
 }
 
 const byEvent = (counters: object): [string, number][] =>

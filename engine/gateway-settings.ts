@@ -18,7 +18,7 @@ import {
 } from '../slirp/slirp.ts';
 import { type Address, addressOf4, formatAddress, ip4Of, isIp4, parseAddress } from '../stack/stack.ts';
 import { formatMac, parseMac } from '../wire/ethernet.ts';
-import type { GatewayOptions } from './gateway-options.ts';
+import { checkGatewayOptions, type GatewayOptions } from './gateway-options.ts';
 
 /** Addresses for guests: `count` from `first` on. */
 export interface GuestPool {
@@ -93,19 +93,14 @@ const LIST_MAX = 1024;
 const KEEP_SOURCE = 'keep-source';
 
 /** Reads and checks everything. `what` begins every complaint: `slirp`, `gateway`. Throws `UsageError`. */
-export function gatewaySettings(options: GatewayOptions, what = 'slirp'): GatewaySettings {
+export function gatewaySettings(given: GatewayOptions | string, what = 'slirp'): GatewaySettings {
+  const options = typeof given === 'string' ? parseVnl(`slirp:///${given}`).options : given;
+  checkGatewayOptions(options, what);
   try {
     return readAll(new OptionReader(options));
   } catch (error) {
     throw error instanceof UsageError ? new UsageError(`${what}: ${error.message}`) : error;
   }
-}
-
-/** Reads `mtu=9000/restrict`, as it stands behind `slirp:///`, and checks it. Throws `UsageError`. */
-export function readGatewayOptions(text: string, what: string): GatewayOptions {
-  const { options } = parseVnl(`slirp:///${text}`);
-  gatewaySettings(options, what);
-  return options;
 }
 
 function readAll(read: OptionReader): GatewaySettings {

@@ -37,7 +37,7 @@ export class LeaseFile {
       this.isFailing = false;
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      rmSync(draft, { force: true });
+      removeFile(draft);
       if (!this.isFailing) this.tell(`${this.path}: leases cannot be saved (${code}); they are kept in memory`);
       this.isFailing = true;
     }
@@ -45,6 +45,15 @@ export class LeaseFile {
 
   /** There is nothing to remember. */
   remove(): void {
-    rmSync(this.path, { force: true });
+    removeFile(this.path);
+  }
+}
+
+/** As far as the host lets us. */
+function removeFile(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // It stays; whoever put something else there keeps it.
   }
 }

@@ -5,9 +5,9 @@ import { DatagramBatch } from '../slirp/slirp.ts';
 import { type Address, formatAddress, type Stack } from '../stack/stack.ts';
 import { fixedServers, HostDnsUpstream } from './dns-upstream.ts';
 import type { Fabric } from './fabric.io.ts';
+import type { NameService } from './gateway-report.ts';
 import type { GatewaySettings } from './gateway-settings.ts';
 import type { OwnedSockets } from './gateway-sockets.io.ts';
-import type { NameService } from './gateway-view.ts';
 import { HostResolver } from './host-resolver.io.ts';
 import { endText } from './stack-listen.io.ts';
 

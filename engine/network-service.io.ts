@@ -1,7 +1,7 @@
 // A network of this node: its switch, its directory with the sockets that others join by, and its own plugs.
 
 import { rmdirSync, unlinkSync, writeFileSync } from 'node:fs';
-import { UsageError } from '../core/assert.ts';
+import { assert, UsageError } from '../core/assert.ts';
 import type { Port } from '../core/port.ts';
 import { Rng } from '../core/rng.ts';
 import { US_PER_S } from '../core/time.ts';
@@ -14,9 +14,9 @@ import { openVdeDoor } from '../plug/vde-server.io.ts';
 import { Switch } from '../switch/switch.ts';
 import { SOCK_STREAM } from '../sys/socket.io.ts';
 import type { Fabric } from './fabric.io.ts';
-import { GatewayHost } from './gateway-host.io.ts';
+import type { NewGateway } from './gateway-host.io.ts';
 import type { GatewayOptions } from './gateway-options.ts';
-import { gatewaySettings } from './gateway-settings.ts';
+import type { NetworkGateway } from './gateway-view.ts';
 import { Cable, Network } from './network.ts';
 
 const CONNECTIONS_MAX = 4200; // above the most ports, so that a full switch still answers
@@ -39,8 +39,8 @@ export interface NetworkOptions {
   ageSeconds?: number | undefined;
   /** The most stations to remember, 131072 by default. */
   stationsMax?: number | undefined;
-  /** A gateway on the management port, of a cable at its far end; see gateway-settings.ts. */
-  gateway?: GatewayOptions | undefined;
+  /** A gateway on the management port, of a cable at its far end: its options, or their text as behind `slirp:///`. */
+  gateway?: GatewayOptions | string | undefined;
   /** Nobody joins by the directory: it is for control alone. */
   isPrivate?: boolean | undefined;
 }
@@ -56,11 +56,11 @@ export class NetworkService implements PortRoom {
   private readonly notify: Notify;
   private readonly reserved = new Set<number>();
   private readonly closers: (() => void)[] = [];
-  private readonly gateways_ = new Set<GatewayHost>();
+  private readonly gateways_ = new Set<NetworkGateway>();
   private readonly rng: Rng;
 
   /** Throws `UsageError` if the directory cannot be served. */
-  constructor(fabric: Fabric, options: NetworkOptions, notify: Notify, seed: number) {
+  constructor(fabric: Fabric, options: NetworkOptions, notify: Notify, seed: number, newGateway?: NewGateway) {
     this.fabric = fabric;
     this.options = options;
     this.notify = notify;
@@ -80,7 +80,7 @@ export class NetworkService implements PortRoom {
     if (options.directory !== undefined) this.serve(options.directory);
     fabric.networks.set(options.name, this.network);
     if (this.switch) this.watchTable(this.switch);
-    if (options.gateway) this.openOwnGateway(options.gateway);
+    if (options.gateway !== undefined) this.openOwnGateway(options.gateway, newGateway);
   }
 
   /** The switch, where this is one. */
@@ -89,19 +89,17 @@ export class NetworkService implements PortRoom {
   }
 
   /** By port number. */
-  get gateways(): GatewayHost[] {
+  get gateways(): NetworkGateway[] {
     return [...this.gateways_].sort((a, b) => a.number - b.number);
   }
 
   /** Attaches a gateway to a port; how to close it. Throws `UsageError`, or `FailedError` where the host refuses a forward. */
-  openGateway(options: GatewayOptions, number: number): () => void {
+  openGateway(newGateway: NewGateway, options: GatewayOptions | string, number: number): () => void {
     const { fabric, network } = this;
-    const settings = gatewaySettings(options);
     const { directory } = this.options;
     // A file has one writer: the first gateway of the network.
     const leasesPath = directory === undefined || this.gateways_.size > 0 ? undefined : `${directory}/leases.json`;
-    const gateway = new GatewayHost(fabric, {
-      settings,
+    const gateway = newGateway(fabric, options, {
       number,
       leasesPath,
       notify: (event, text) => this.notify({ event, network: network.name, port: number, text }),
@@ -148,7 +146,10 @@ export class NetworkService implements PortRoom {
 
   /** Of the first gateway that has any. */
   lease(mac: Uint8Array, name: string): JoinLease | string | undefined {
-    for (const gateway of this.gateways) if (gateway.dhcp) return gateway.lease(mac, name);
+    for (const gateway of this.gateways) {
+      const lease = gateway.lease(mac, name);
+      if (lease !== undefined) return lease;
+    }
     return undefined;
   }
 
@@ -178,9 +179,11 @@ export class NetworkService implements PortRoom {
     this.fabric.networks.delete(this.network.name);
   }
 
-  private openOwnGateway(options: GatewayOptions): void {
+  private openOwnGateway(options: GatewayOptions | string, newGateway: NewGateway | undefined): void {
+    assert(newGateway !== undefined, 'a network with a gateway is opened where there are gateways');
     try {
-      this.onClose(this.openGateway(options, this.options.kind === 'cable' ? CABLE_FAR_END : MANAGEMENT_PORT));
+      const number = this.options.kind === 'cable' ? CABLE_FAR_END : MANAGEMENT_PORT;
+      this.onClose(this.openGateway(newGateway, options, number));
     } catch (error) {
       this.close();
       throw error;

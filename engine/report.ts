@@ -2,7 +2,7 @@
 
 import { DROP_NAMES } from '../core/drop.ts';
 import { Switch } from '../switch/switch.ts';
-import { gatewayMetrics, gatewayStatusOf } from './gateway-report.ts';
+import type { Metric } from './gateway-view.ts';
 import type { Attachment, Network } from './network.ts';
 import type { NodeView } from './node-view.ts';
 
@@ -29,7 +29,7 @@ const attachedTo = (network: Network): number =>
   [...network.attachments()].filter(({ number }) => number > 0 || network.portsMax === 2).length;
 
 function gatewaysOf(node: NodeView, network: Network): object {
-  const gateways = node.gatewaysOf(network).map(gatewayStatusOf);
+  const gateways = node.gatewaysOf(network).map((view) => view.status());
   return gateways.length > 0 ? { gateways } : {};
 }
 
@@ -118,11 +118,24 @@ export function metricsText(node: NodeView): string {
       switches.map((n) => `${name}{network="${quote(n.name)}"} ${value(n.forwarder as Switch)}`),
     );
   }
-  const gateways = networks.flatMap((n) =>
-    node.gatewaysOf(n).map((view) => ({ label: `network="${quote(n.name)}"`, view })),
-  );
-  gatewayMetrics(family, gateways);
+  for (const { name, type, help, rows } of gatewayFamilies(node)) family(name, type, help, rows);
   return `${lines.join('\n')}\n`;
+}
+
+/** Counters of all gateways, by family. */
+function gatewayFamilies(node: NodeView): (Omit<Metric, 'rows'> & { rows: string[] })[] {
+  const families = new Map<string, Omit<Metric, 'rows'> & { rows: string[] }>();
+  for (const network of node.networks) {
+    for (const view of node.gatewaysOf(network)) {
+      const label = `network="${quote(network.name)}",port="${view.number}"`;
+      for (const { rows, ...head } of view.metrics()) {
+        const family = families.get(head.name) ?? { ...head, rows: [] };
+        families.set(head.name, family);
+        for (const [more, value] of rows) family.rows.push(`${head.name}{${label}${more && `,${more}`}} ${value}`);
+      }
+    }
+  }
+  return [...families.values()];
 }
 
 const STATIONS: readonly [string, string, string, (s: Switch) => number][] = [

@@ -93,6 +93,7 @@ export class StackHost {
       notify: ({ event, port, text = '' }) => this.hear(event, port, text),
       shutdown: () => this.close(),
       openNodePlug: openNodePlugIn,
+      loadGateways: async () => (await import('./gateway-host.io.ts')).newGateway,
     });
   }
 

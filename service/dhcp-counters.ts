@@ -6,7 +6,7 @@ export class DhcpCounters {
   bootp = 0; // requests of BOOTP among requests4
   requests6 = 0;
   replies6 = 0;
-  refused6 = 0; // replies that gave no address: no address left, not on link, no binding
+  refused6 = 0; // identity associations that got nothing: no address left, not on link, no binding, or a prefix
   // Dropped, each with its reason:
   malformed = 0; // not a message, or an option is cut or contradicts another
   notForUs = 0; // for another server, or by another way than it must come

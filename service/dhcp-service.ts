@@ -1,7 +1,8 @@
 // DHCP on one interface of a stack: both servers, one lease table, and addresses for programs that the engine starts.
 
 import { NEVER } from '../core/time.ts';
-import { type Address, formatAddress, parseAddress, type Stack } from '../stack/stack.ts';
+import { type Address, formatAddress, parseAddress, type Stack, type StackUser } from '../stack/stack.ts';
+import { bytes16, hexOf } from './bytes-text.ts';
 import { DhcpCounters } from './dhcp-counters.ts';
 import type { DhcpSettings } from './dhcp-settings.ts';
 import { Dhcp4Server } from './dhcp4-server.ts';
@@ -35,11 +36,8 @@ export interface Allotment {
   readonly name: string;
 }
 
-/**
- * Serves an interface that has its addresses already. A user of the stack: `stack.addUser(service)`; `close` first if the
- * stack goes on without it.
- */
-export class DhcpService {
+/** Serves an interface that has its addresses already, as long as the stack is driven, until `close`. */
+export class DhcpService implements StackUser {
   readonly leases: Leases;
   readonly counters = new DhcpCounters();
   private readonly options: DhcpServiceOptions;
@@ -55,7 +53,13 @@ export class DhcpService {
     const { settings, nowS } = options;
     const parts = { stack, iface, leases: this.leases, settings, nowS, counters: this.counters };
     this.server4 = settings.ip4 && new Dhcp4Server(parts, settings.ip4);
-    this.server6 = settings.ip6 && new Dhcp6Server(parts, settings.ip6);
+    try {
+      this.server6 = settings.ip6 && new Dhcp6Server(parts, settings.ip6);
+    } catch (error) {
+      this.server4?.close();
+      throw error;
+    }
+    stack.addUser(this);
   }
 
   /** What router advertisements must say so that guests ask here: the M and O flags, RFC 4861 §4.2. */
@@ -86,19 +90,23 @@ export class DhcpService {
     return { addresses, gateway: ip4?.gateway, dns, domain, search, mtuBytes, name: called };
   }
 
+  /**
+   * A program with this MAC address has chosen an address itself: no other gets it until `giveBack`. False if another has it;
+   * true as well of addresses that are not leased here.
+   */
+  occupy(mac: string, name: string, address: Address): boolean {
+    const isIp6 = address[0] !== 0 || address[1] !== 0 || address[2] !== 0xffff;
+    const program = programOf(mac, name, isIp6);
+    const client = { ...program, id: program.id + hexOf(bytes16(address)) }; // it may have several
+    return this.leases.occupy(client, address, this.options.nowS());
+  }
+
   /** The program ended; its addresses are kept for it as long as no other needs them. */
   giveBack(mac: string): void {
-    const nowS = this.options.nowS();
-    for (const isIp6 of [false, true]) this.leases.giveBack(programOf(mac, '', isIp6), isIp6, nowS);
+    this.leases.giveBack(mac.toLowerCase(), this.options.nowS());
   }
 
-  /** Takes what waits in the sockets. */
-  serve(): void {
-    this.server4?.changed();
-    this.server6?.changed();
-  }
-
-  /** Part of a `StackUser`: there is nothing to send by itself. */
+  /** Nothing is sent by itself. */
   turn(): void {}
 
   /** When `expire` has something to do, in the stack's own clock. */
@@ -115,6 +123,7 @@ export class DhcpService {
 
   /** Closes the sockets. The leases stay readable, to be saved. */
   close(): void {
+    this.stack.removeUser(this);
     this.server4?.close();
     this.server6?.close();
   }
@@ -124,8 +133,9 @@ export class DhcpService {
 function programOf(mac: string, name: string, isIp6: boolean): Client {
   const lower = mac.toLowerCase();
   const hex = lower.replaceAll(':', '');
-  if (!isIp6) return { id: `01${hex}`, where: lower, mac: lower, name };
-  return { id: `00030001${hex}00000000`, where: linkLocalOf(lower), mac: lower, name };
+  const rest = { mac: lower, name, isProgram: true };
+  if (!isIp6) return { id: `01${hex}`, where: lower, ...rest };
+  return { id: `00030001${hex}00000000`, where: linkLocalOf(lower), ...rest };
 }
 
 /** `fe80::…` with the modified EUI-64 of a MAC address, RFC 4291 Appendix A. */

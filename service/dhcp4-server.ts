@@ -9,7 +9,7 @@
 // nothing is resolved, so that no answer waits for ARP. What a relay sent goes back to it, if it is on the network itself.
 
 import { UsageError } from '../core/assert.ts';
-import { errnoName, Family, MessageFlag, SocketOption, SocketType } from '../stack/stack.ts';
+import { errnoName, Family, MessageFlag, SocketOption, SocketType, type SocketUser } from '../stack/stack.ts';
 import * as dhcp4 from '../wire/dhcp4.ts';
 import { number4, words4 } from './bytes-text.ts';
 import type { DhcpParts } from './dhcp-parts.ts';
@@ -26,7 +26,7 @@ const BROADCAST = 0xffffffff;
 const NOTHING = { leaseS: 0, name: '', isRapid: false, message: '' };
 
 /** The DHCPv4 server of an interface. */
-export class Dhcp4Server {
+export class Dhcp4Server implements SocketUser {
   /** Its socket. */
   readonly handle: number;
   private readonly parts: DhcpParts;
@@ -42,6 +42,7 @@ export class Dhcp4Server {
     this.server = number4(settings.server);
     this.common = commonOptions(parts.settings, settings);
     this.handle = this.open();
+    parts.stack.sockets.claim(this.handle, this);
   }
 
   /** Something came: takes all that waits. */

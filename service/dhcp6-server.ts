@@ -17,6 +17,7 @@ import {
   parseAddress,
   SocketOption,
   SocketType,
+  type SocketUser,
 } from '../stack/stack.ts';
 import { viewOf } from '../wire/bytes.ts';
 import * as dhcp6 from '../wire/dhcp6.ts';
@@ -43,7 +44,7 @@ interface From {
 }
 
 /** The DHCPv6 server of an interface. */
-export class Dhcp6Server {
+export class Dhcp6Server implements SocketUser {
   /** Its socket. */
   readonly handle: number;
   private readonly parts: DhcpParts;
@@ -63,6 +64,7 @@ export class Dhcp6Server {
     this.duidHex = hexOf(this.duid);
     this.common = commonOptions(parts.settings, settings);
     this.handle = this.open();
+    stack.sockets.claim(this.handle, this);
     this.macAt = stack.shared.slab.alloc(MAC_BYTES);
   }
 

@@ -85,9 +85,9 @@ export class DnsCache {
     nowUs: number,
   ): void {
     const size = keyBytes + count + 2 * ttls;
-    if (keptS <= 0 || size > this.ring.length) return;
     const known = this.chained(key, keyAt, keyBytes, hash);
     if (known !== NONE) this.unchain(known);
+    if (keptS <= 0 || size > this.ring.length) return;
     const place = this.place(size);
     const { ring } = this;
     for (let i = 0; i < keyBytes; i++) ring[place + i] = key[keyAt + i]!;

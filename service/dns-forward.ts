@@ -260,7 +260,7 @@ export class DnsForward implements DnsUpstreamUser {
   private conclude(r: number, bytes: Uint8Array, at: number): void {
     const { scan, pending, parts } = this;
     const { reply, cache } = parts;
-    if (scan.optAt !== 0 && scan.optEnd !== scan.end) {
+    if (!scan.isOptLast) {
       this.withOptApart(r, bytes.slice(at, at + scan.end));
       return;
     }
@@ -331,7 +331,7 @@ export class DnsForward implements DnsUpstreamUser {
   private fail(r: number, servers: number, code: number = Rcode.ServFail): void {
     const { pending, parts } = this;
     const held = pending.stage[r] === Stage.Four ? pending.held[r] : undefined;
-    if (held && this.scan.read(held, 0, held.length) && this.scan.optAt === 0) {
+    if (held && this.scan.read(held, 0, held.length) && this.scan.isOptLast) {
       this.deliver(r, held, 0); // RFC 6147 §5.1.6: what is known is that there is no AAAA
       return;
     }

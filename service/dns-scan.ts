@@ -79,6 +79,11 @@ export class DnsScan {
     return p >= 0;
   }
 
+  /** Nothing follows its OPT record, if it has one. */
+  get isOptLast(): boolean {
+    return this.optAt === 0 || this.optEnd === this.end;
+  }
+
   /** How long it may be kept, in seconds; 0 for not at all. Its class of answer is bounded by who keeps it. */
   get keptS(): number {
     if (this.ttls > TTLS_MAX || this.extended !== 0) return 0;

@@ -22,6 +22,8 @@ export interface Client {
   readonly mac: string;
   /** What it calls itself, as it said it; '' if it did not. */
   readonly name: string;
+  /** The engine asks for a program, not a DHCP client in it. */
+  readonly isProgram?: boolean;
 }
 
 /** An address that is kept for a guest: by `mac` or `client`, or by what it calls itself. With the former, `name` is what it is called. */
@@ -47,6 +49,9 @@ export interface Row {
   /** Since when it is bound, -1 if it never was. */
   sinceS: number;
   untilS: number;
+  /** A program of the engine has it. */
+  isProgram: boolean;
+  /** It does not run out: the program runs. */
   isHeld: boolean;
 }
 
@@ -62,6 +67,7 @@ export class LeaseTable {
   readonly pool: Pool;
   readonly rows = new Map<number, Row>();
   readonly byKey = new Map<string, Row>();
+  private readonly programs = new Map<string, Row>();
   /** Addresses that are not reserved. */
   readonly dynamicCount: number;
   private readonly reservations: readonly Reservation[];
@@ -112,6 +118,19 @@ export class LeaseTable {
     return isToBeHad ? index : -1;
   }
 
+  /** The client; or the program whose machine it is, so that a DHCP client in it gets the address that it has, whatever it says it is. */
+  identify(client: Client): Client {
+    const row = client.mac === '' || client.isProgram ? undefined : this.programs.get(client.mac);
+    return row ? { ...client, id: row.client, where: row.where } : client;
+  }
+
+  /** Says whether a program of the engine has it. */
+  setProgram(row: Row, isProgram: boolean): void {
+    if (this.programs.get(row.mac) === row) this.programs.delete(row.mac);
+    row.isProgram = isProgram;
+    if (isProgram && row.mac !== '') this.programs.set(row.mac, row);
+  }
+
   /** The name that the configuration gives the client, '' if none. */
   givenName(client: Client): string {
     return this.reservationOf(client)?.name ?? '';
@@ -158,7 +177,7 @@ export class LeaseTable {
     if (before?.key === key) return before;
     if (before) this.forget(before);
     const { id, where, mac } = client;
-    const fresh = { name: '', state: 'offered' as const, sinceS: -1, untilS: 0, isHeld: false };
+    const fresh = { name: '', state: 'offered' as const, sinceS: -1, untilS: 0, isProgram: false, isHeld: false };
     const row: Row = { index, address: address.slice(), key, client: id, where, mac, ...fresh };
     this.rows.set(index, row);
     this.byKey.set(key, row);
@@ -167,6 +186,7 @@ export class LeaseTable {
 
   forget(row: Row): void {
     this.rows.delete(row.index);
+    this.setProgram(row, false);
     if (this.byKey.get(row.key) === row) this.byKey.delete(row.key);
   }
 

@@ -17,6 +17,8 @@ export interface SavedLease {
   readonly mac: string;
   readonly name: string;
   readonly state: 'bound' | 'declined' | 'expired';
+  /** A program of the engine had it. */
+  readonly isProgram: boolean;
   readonly sinceS: number;
   readonly untilS: number;
 }
@@ -67,9 +69,10 @@ function leaseOf(line: string): SavedLease | undefined {
   const sinceS = secondsOf(fields.sinceS);
   const untilS = secondsOf(fields.untilS);
   if (state !== 'bound' && state !== 'declined' && state !== 'expired') return undefined;
+  if (typeof fields.isProgram !== 'boolean') return undefined;
   if (!address || client === undefined || where === undefined || mac === undefined) return undefined;
   if (name === undefined || labelOf(name) !== name || sinceS === undefined || untilS === undefined) return undefined;
-  return { address, client, where, mac, name, state, sinceS, untilS };
+  return { address, client, where, mac, name, state, isProgram: fields.isProgram, sinceS, untilS };
 }
 
 const textOf = (value: unknown, form: RegExp, charsMax: number): string | undefined =>

@@ -119,10 +119,11 @@ export class Leases {
   }
 
   /** An address for a client, kept for `offerS` unless it is bound already. Undefined if there is none. */
-  offer(client: Client, isIp6: boolean, wanted: Address | undefined, nowS: number): Lease | undefined {
+  offer(who: Client, isIp6: boolean, wanted: Address | undefined, nowS: number): Lease | undefined {
     this.expire(nowS);
     const table = this.tables[isIp6 ? 1 : 0];
     if (!table) return undefined;
+    const client = table.identify(who);
     const index = this.choose(table, client, wanted);
     if (index < 0) return undefined;
     const key = keyOf(client);
@@ -136,10 +137,11 @@ export class Leases {
   }
 
   /** How `address` stands to the client: its own, to be had, another's, not what it has or is to have, not of this network. */
-  standing(client: Client, address: Address, nowS: number): Standing {
+  standing(who: Client, address: Address, nowS: number): Standing {
     this.expire(nowS);
     const table = this.tableOf(address);
     if (!table?.pool.isOnLink(address)) return 'away';
+    const client = table.identify(who);
     const index = table.numberOf(address);
     const row = table.rows.get(index);
     const key = keyOf(client);
@@ -155,10 +157,11 @@ export class Leases {
    * The client has `address` from now on, for `leaseS` and not less than `secondsMin`; undefined if it stands otherwise than
    * 'mine' or 'free', or the client has too many.
    */
-  bind(client: Client, address: Address, nowS: number, secondsMin = 0): Lease | undefined {
-    const standing = this.standing(client, address, nowS);
+  bind(who: Client, address: Address, nowS: number, secondsMin = 0): Lease | undefined {
+    const standing = this.standing(who, address, nowS);
     if (standing !== 'mine' && standing !== 'free') return undefined;
     const table = this.tableOf(address)!;
+    const client = table.identify(who);
     const index = table.numberOf(address);
     const before = table.rows.get(index);
     if (standing === 'free' && this.isFull(table, client)) return undefined;
@@ -177,7 +180,8 @@ export class Leases {
   /** The lease that a client has now, offered or bound. */
   find(client: Client, isIp6: boolean, nowS: number): Lease | undefined {
     this.expire(nowS);
-    const row = this.tables[isIp6 ? 1 : 0]?.byKey.get(keyOf(client));
+    const table = this.tables[isIp6 ? 1 : 0];
+    const row = table?.byKey.get(keyOf(table.identify(client)));
     return row && row.state !== 'expired' ? row : undefined;
   }
 
@@ -187,7 +191,7 @@ export class Leases {
     if (!found) return false;
     if (found.row.isHeld) return true;
     this.counters.released++;
-    this.end(found.row, nowS);
+    this.end(found.table, found.row, nowS);
     return true;
   }
 
@@ -217,19 +221,24 @@ export class Leases {
   /** An address for a program that the engine starts: held until `giveBack`. Undefined if there is none. */
   hold(client: Client, isIp6: boolean, nowS: number): Lease | undefined {
     const offered = this.offer(client, isIp6, undefined, nowS);
-    if (!offered || !this.bind(client, offered.address, nowS)) return undefined;
-    const row = this.tables[isIp6 ? 1 : 0]!.byKey.get(keyOf(client))!;
-    row.isHeld = true;
-    return row;
+    return offered && this.holdBound(client, offered.address, nowS);
   }
 
-  /** The program ended. */
-  giveBack(client: Client, isIp6: boolean, nowS: number): void {
-    const table = this.tables[isIp6 ? 1 : 0];
-    const row = table?.byKey.get(keyOf(client));
-    if (!row?.isHeld) return;
-    row.isHeld = false;
-    this.end(row, nowS);
+  /** As `hold`, of an address that the program chose. True as well if it is not leased here; false if another has it. */
+  occupy(client: Client, address: Address, nowS: number): boolean {
+    const isLeasedHere = (this.tableOf(address)?.numberOf(address) ?? -1) >= 0;
+    return !isLeasedHere || this.holdBound(client, address, nowS) !== undefined;
+  }
+
+  /** The program with this MAC address ended. */
+  giveBack(mac: string, nowS: number): void {
+    for (const table of this.tables) {
+      for (const row of table?.rows.values() ?? []) {
+        if (!row.isHeld || row.mac !== mac) continue;
+        row.isHeld = false;
+        this.end(table!, row, nowS);
+      }
+    }
   }
 
   /** When `expire` has something to do, in wall-clock seconds; infinite if never. */
@@ -255,7 +264,7 @@ export class Leases {
     return this.rows();
   }
 
-  /** All that outlives the process, as text for a file. */
+  /** All that outlives the process, as text for a file. Programs have their leases until they would run out, unless they are held anew. */
   save(nowS: number): string {
     return writeLeases(
       this.rows()
@@ -276,6 +285,16 @@ export class Leases {
       ? ''
       : `the lease file has ${badLines} damaged ${badLines === 1 ? 'line' : 'lines'}: left out`;
   }
+  private holdBound(client: Client, address: Address, nowS: number): Lease | undefined {
+    const lease = this.bind(client, address, nowS);
+    const table = this.tableOf(address);
+    const row = lease && table?.rows.get(table.numberOf(address));
+    if (!table || !row) return undefined;
+    row.isHeld = true;
+    table.setProgram(row, true);
+    return row;
+  }
+
   private rows(): Row[] {
     return this.tables.flatMap((table) => [...(table?.rows.values() ?? [])].sort((a, b) => a.index - b.index));
   }
@@ -311,14 +330,14 @@ export class Leases {
       if (row && (row.key !== key || row.index !== index)) this.names.release(row.address);
     }
     const row = table.rowFor(index, client, table.addressOf(index));
-    if (client.mac !== '') row.mac = client.mac;
+    if (client.mac !== '' && !row.isProgram) row.mac = client.mac;
     return row;
   }
 
   private owned(client: Client, address: Address, nowS: number): { table: LeaseTable; row: Row } | undefined {
     this.expire(nowS);
     const table = this.tableOf(address);
-    const row = table?.byKey.get(keyOf(client));
+    const row = table?.byKey.get(keyOf(table.identify(client)));
     if (!table || !row || row.state !== 'bound' || table.numberOf(address) !== row.index) return undefined;
     return { table, row };
   }
@@ -328,7 +347,8 @@ export class Leases {
     this.nextS = Math.min(this.nextS, untilS);
   }
 
-  private end(row: Row, nowS: number): void {
+  private end(table: LeaseTable, row: Row, nowS: number): void {
+    table.setProgram(row, false);
     row.state = 'expired';
     row.untilS = nowS;
     this.names.release(row.address);
@@ -339,7 +359,7 @@ export class Leases {
   private lapse(table: LeaseTable, row: Row): void {
     if (row.state === 'bound') {
       this.counters.expired++;
-      this.end(row, row.untilS);
+      this.end(table, row, row.untilS);
     } else if (row.state === 'offered' && row.sinceS >= 0) row.state = 'expired';
     else table.forget(row);
   }
@@ -351,9 +371,11 @@ export class Leases {
   }
 
   private savedOf(row: Row, nowS: number): SavedLease {
-    const { address, client, where, mac, name, sinceS } = row;
+    const { address, client, where, mac, name, sinceS, isProgram } = row;
     const state = row.state === 'offered' ? 'expired' : row.state;
-    return { address, client, where, mac, name, state, sinceS, untilS: row.isHeld ? nowS + this.leaseS : row.untilS };
+    // Who holds it says so again when the engine is back; until then it is a lease as others are.
+    const untilS = row.isHeld ? nowS + this.leaseS : row.untilS;
+    return { address, client, where, mac, name, state, isProgram, sinceS, untilS };
   }
 
   /** A lease of a file, if there is still a place for it. */
@@ -372,6 +394,9 @@ export class Leases {
     if (lease.state === 'declined') {
       table.byKey.delete(row.key);
       row.key = '';
-    } else if (lease.state === 'bound' && row.untilS > nowS) this.giveName(table, row, client);
+    } else if (lease.state === 'bound' && row.untilS > nowS) {
+      table.setProgram(row, lease.isProgram);
+      this.giveName(table, row, client);
+    }
   }
 }

@@ -4,12 +4,12 @@ import { UsageError } from '../core/assert.ts';
 import { type Address, formatAddress } from '../stack/stack.ts';
 
 /** Addresses of one pool, at most. */
-export const POOL_ADDRESSES_MAX = 65_536;
+export const POOL_ADDRESSES_MAX = 16_384;
 
 /** A range of addresses that leases come from. */
 export interface PoolOptions {
   readonly first: Address;
-  /** 1 … 65,536; the range does not leave the subnet. */
+  /** 1 … 16,384; the range does not leave the subnet. */
   readonly count: number;
   /** The subnet's prefix, of 32 or 128 bits. */
   readonly bits: number;

@@ -25,6 +25,17 @@ export const CAPS: CapsOptions = {
   guestsMax: 4096,
 };
 
+/** With the defaults for what is not said; all together have at least as many as one guest may have. */
+export function capsOf(options: Partial<CapsOptions>): CapsOptions {
+  const caps = { ...CAPS, ...options };
+  return {
+    ...caps,
+    tcpMax: options.tcpMax ?? Math.max(caps.tcpMax, caps.tcpPerGuest),
+    udpMax: options.udpMax ?? Math.max(caps.udpMax, caps.udpPerGuest),
+    echoMax: options.echoMax ?? Math.max(caps.echoMax, caps.echoPerGuest),
+  };
+}
+
 const KINDS = 3;
 const NO_SLOT = -1;
 
@@ -40,7 +51,7 @@ export class FlowCaps implements Caps {
   private guestsNow = 0;
 
   constructor(options: Partial<CapsOptions> = {}) {
-    const caps = { ...CAPS, ...options };
+    const caps = capsOf(options);
     this.perGuest = [caps.tcpPerGuest, caps.udpPerGuest, caps.echoPerGuest];
     this.most = [caps.tcpMax, caps.udpMax, caps.echoMax];
     this.guestsMax = caps.guestsMax;

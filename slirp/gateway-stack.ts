@@ -56,11 +56,15 @@ export function newGatewayStack({ slab, secret, nowUs, network, limits }: Gatewa
     const a = stack.autoconf.addAddress(iface.number, address, bits, AddressOrigin.Static, NEVER, NEVER);
     assert(a >= 0, 'a new stack takes the addresses of its gateway');
   }
-  if (network.advertises && network.net6) {
-    const wrong = stack.autoconf.advertise(iface.number, advertisementOf(network, network.net6));
-    assert(wrong === undefined, `the gateway's own advertisement: ${wrong}`);
-  }
+  advertise({ stack, iface }, network);
   return { stack, iface };
+}
+
+/** Begins to advertise, again: for guests that were there before the gateway came, it need not have been away itself. */
+export function advertise({ stack, iface }: GatewayStack, network: GatewayNetwork): void {
+  if (!network.advertises || !network.net6) return;
+  const wrong = stack.autoconf.advertise(iface.number, advertisementOf(network, network.net6));
+  assert(wrong === undefined, `the gateway's own advertisement: ${wrong}`);
 }
 
 /** The prefix is on the link; guests make addresses of it themselves if it leaves them 64 bits for that. */

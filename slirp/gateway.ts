@@ -16,7 +16,7 @@ import {
   type StackUser,
   samePrefix,
 } from '../stack/stack.ts';
-import { CAPS, type CapsOptions, FlowCaps } from './caps.ts';
+import { type CapsOptions, capsOf, FlowCaps } from './caps.ts';
 import { DatagramBatch } from './datagram-batch.ts';
 import { DatagramForwards } from './datagram-forwards.ts';
 import { EchoFlows } from './echo-flows.ts';
@@ -88,7 +88,7 @@ export class Gateway implements StackUser {
     const { nat64, outbound4, outbound6 } = options;
     refuseOverlap(network, nat64);
     const targets = new GatewayTargets({ network, rules: this.rules, nat64, outbound4, outbound6 });
-    const caps = { ...CAPS, ...options.caps };
+    const caps = capsOf(options.caps ?? {});
     this.caps = new FlowCaps(caps);
     this.batch = new DatagramBatch(stack.shared.slab);
     const { batch, counters } = this;

@@ -2,7 +2,8 @@
 // throws: a call returns 0 or more, or -errno, of the stack's `Errno`, whose numbers are Linux's. Bytes are ranges of the slab.
 //
 // A handle is a small number. Whoever opened it claims it, and hears of it when `dispatch` is called: what it is ready for as
-// long as it is and is wanted (level-triggered). A fresh handle wants nothing.
+// long as it is and is wanted (level-triggered). A fresh handle wants nothing. What a grant cannot know when it is asked
+// (Node's whether a port is free to listen on) is told as an error later.
 
 import type { Span } from '../core/span.ts';
 import type { Address, SocketName } from '../stack/stack.ts';
@@ -32,7 +33,7 @@ export class HostError {
   /** Where the datagram was sent to. */
   readonly target: Address = new Int32Array(4);
   port = 0;
-  /** The beginning of the datagram's payload, in the slab until the next call; of an echo its ICMP header first. */
+  /** The beginning of the datagram's payload, in the slab until the next call; of an echo its ICMP header first. May be none. */
   at = 0;
   bytes = 0;
 }
@@ -56,7 +57,7 @@ export interface HostSockets {
   listenUnix(path: string, backlog: number): number;
   /** A connection of a listener, and who it is from (nobody for Unix sockets): a handle, -EAGAIN, or what failed. */
   accept(h: number, peer: SocketName): number;
-  /** Fills the ranges: bytes read, 0 at the end of the stream, -EAGAIN, -ECONNRESET and its like. */
+  /** Fills the ranges, which are not empty: bytes read, 0 at the end of the stream, -EAGAIN, -ECONNRESET and its like. */
   receive(h: number, into: Span): number;
   /** Takes bytes of the ranges: how many, -EAGAIN, -EPIPE, -ECONNRESET and its like. */
   send(h: number, from: Span): number;
@@ -65,7 +66,7 @@ export interface HostSockets {
 
   /** Bound to an address and port of the host; both may be 0, the port is then one that is free. */
   openUdp(isIp6: boolean, local: Address, port: number): number;
-  /** A ping socket, with this identifier if it is free: `identifier` 0 lets the host choose. -EACCES where the host forbids them. */
+  /** A ping socket with this identifier, -EADDRINUSE if it is not free; 0 lets the host choose. -EACCES where the host forbids them. */
   openEcho(isIp6: boolean, identifier: number): number;
   /** Fills the batch from its beginning: how many datagrams, -EAGAIN, or an error that was pending. */
   receiveDatagrams(h: number, into: DatagramBatch): number;

@@ -56,6 +56,11 @@ export class NativeDatagrams {
   private readonly isBusy: Uint8Array; // its receive buffer was enlarged
   private pointed: DatagramBatch | undefined; // whose cells `incoming` points at
   private lastLocal = UNKNOWN; // the handle whose error of its own host was read last
+  // What the host itself refused last: its queue of errors quotes nothing of it.
+  private readonly refusedAt: number;
+  private refused = UNKNOWN; // handle
+  private refusedPort = 0;
+  private refusedBytes = 0;
 
   constructor(handles: NativeHandles) {
     this.handles = handles;
@@ -66,7 +71,8 @@ export class NativeDatagrams {
     this.outgoing = new MessageVector(slab, address, { count: BATCH_DATAGRAMS, controlBytes: 0 });
     this.failure = new MessageVector(slab, address, { count: 1, controlBytes: ERROR_CONTROL_BYTES });
     this.failureAt = slab.alloc(ERROR_PAYLOAD_BYTES);
-    assert(this.failureAt !== NONE, 'the slab has no room for errors of datagrams');
+    this.refusedAt = slab.alloc(ERROR_PAYLOAD_BYTES);
+    assert(this.failureAt !== NONE && this.refusedAt !== NONE, 'the slab has no room for errors of datagrams');
     this.failure.point(0, this.failureAt, ERROR_PAYLOAD_BYTES);
     const { handlesMax } = this.table;
     this.hops = new Int16Array(handlesMax);
@@ -94,10 +100,7 @@ export class NativeDatagrams {
     let code = this.setUp(fd, isIp6);
     // Ping sockets share identifiers unless told not to, and then one of them hears the replies of all.
     calls.set(fd, SocketOption.ReuseAddress, 0);
-    if (code >= 0 && identifier !== 0) {
-      code = calls.bind(fd, isIp6, ANY, identifier);
-      if (code === -Errno.EADDRINUSE) code = 0; // somebody else has it: any other will do
-    }
+    if (code >= 0 && identifier !== 0) code = calls.bind(fd, isIp6, ANY, identifier);
     return this.adopt(fd, code, Kind.Echo, isIp6);
   }
 
@@ -141,6 +144,7 @@ export class NativeDatagrams {
         continue;
       }
       if (n === -Errno.EAGAIN) handles.blocked(h);
+      else if (n === -Errno.EMSGSIZE) this.noteRefused(h, batch, from + sent);
       return sent > 0 ? sent : n;
     }
     return sent;
@@ -158,7 +162,7 @@ export class NativeDatagrams {
       const wasLocal = this.lastLocal === h;
       this.lastLocal = isRemote ? UNKNOWN : h;
       const errno = ErrorView.errno(view, at);
-      // The host tells twice of a datagram that was tried twice; it quotes nothing, so all of them are one.
+      // The host tells twice of a datagram that was tried twice; nothing tells them apart.
       if (!isRemote && wasLocal && into.errno === errno) continue;
       into.errno = errno;
       into.type = isRemote ? ErrorView.type(view, at) : -1;
@@ -169,6 +173,7 @@ export class NativeDatagrams {
       into.port = failure.readName(0, into.target, 0);
       into.at = this.failureAt;
       into.bytes = n;
+      if (!isRemote && this.refused === h) this.quoteRefused(into);
       return true;
     }
   }
@@ -207,6 +212,7 @@ export class NativeDatagrams {
     this.outgoing.end();
     this.failure.end();
     this.handles.loop.slab.release(this.failureAt, ERROR_PAYLOAD_BYTES);
+    this.handles.loop.slab.release(this.refusedAt, ERROR_PAYLOAD_BYTES);
   }
 
   /** Options that every socket needs. */
@@ -258,6 +264,21 @@ export class NativeDatagrams {
   private enlarge(h: number, fd: number): void {
     this.isBusy[h] = 1;
     this.calls.set(fd, SocketOption.ReceiveBuffer, RECEIVE_BUFFER_BYTES);
+  }
+
+  private noteRefused(h: number, batch: DatagramBatch, row: number): void {
+    const { bytes } = this.handles.loop.slab;
+    const at = batch.at[row]!;
+    this.refused = h;
+    this.refusedPort = batch.port[row]!;
+    this.refusedBytes = Math.min(batch.bytes[row]!, ERROR_PAYLOAD_BYTES);
+    bytes.copyWithin(this.refusedAt, at, at + this.refusedBytes);
+  }
+
+  private quoteRefused(into: HostError): void {
+    into.port = this.refusedPort;
+    into.at = this.refusedAt;
+    into.bytes = this.refusedBytes;
   }
 
   private noMoreErrors(h: number): boolean {

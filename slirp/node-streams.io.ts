@@ -185,13 +185,14 @@ export class NodeStream implements NodeHandle {
   }
 }
 
-/** One listener. Whether it may listen is known a turn later: an error is told, `local` says -EAGAIN until then. */
+/** One listener. Whether it may listen is known a turn later: an error is told, and until then `local` gives what was asked for. */
 export class NodeListener implements NodeHandle {
   private readonly table: ReadyTable;
   private readonly h: number;
   private readonly server: net.Server;
   private readonly backlog: number;
   private readonly waiting: net.Socket[] = [];
+  private asked: { readonly address: string | undefined; readonly port: number } = { address: undefined, port: 0 };
   private error = 0;
   private isGone = false;
 
@@ -206,6 +207,7 @@ export class NodeListener implements NodeHandle {
   listenTcp(address: Address, port: number, isIp6: boolean): void {
     this.server.on('error', (error) => this.failed(error));
     const { backlog } = this;
+    this.asked = { address: formatAddress(address), port };
     this.server.listen({ host: formatAddress(address), port, backlog, exclusive: true, ipv6Only: isIp6 });
   }
 
@@ -236,8 +238,8 @@ export class NodeListener implements NodeHandle {
 
   local(name: SocketName): number {
     const address = this.server.address();
-    if (address === null) return -Errno.EAGAIN;
-    if (typeof address === 'string') readName(name, undefined, undefined);
+    if (address === null) readName(name, this.asked.address, this.asked.port);
+    else if (typeof address === 'string') readName(name, undefined, undefined);
     else readName(name, address.address, address.port);
     return 0;
   }

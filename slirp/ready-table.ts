@@ -97,6 +97,7 @@ export class ReadyTable {
   want(h: number, events: number): void {
     if (!this.isOpen(h)) return;
     this.wanted[h] = events & (In | Out);
+    if (this.starved.length > 0 && (events & In) !== 0) this.retry(h);
     this.consider(h);
   }
 
@@ -118,7 +119,7 @@ export class ReadyTable {
 
   /**
    * A listener that cannot accept for want of handles waits until one is free, instead of being told at once again. Or until
-   * somebody else connects: handles may also be the rest of the machine's.
+   * its user wants to hear anew: the want may be the whole machine's.
    */
   starve(h: number): void {
     this.clear(h, In);
@@ -142,6 +143,13 @@ export class ReadyTable {
       this.users[h]!.ready(h, events);
       this.consider(h); // or whoever has this number now
     }
+  }
+
+  private retry(h: number): void {
+    const i = this.starved.indexOf(h);
+    if (i < 0) return;
+    this.starved.splice(i, 1);
+    this.ready[h] = this.ready[h]! | In;
   }
 
   private feed(): void {

@@ -24,7 +24,13 @@ export {
   isInNetwork,
   parseGatewayNetwork,
 } from './gateway-network.ts';
-export { GATEWAY_LIMITS, type GatewayStack, type GatewayStackOptions, newGatewayStack } from './gateway-stack.ts';
+export {
+  advertise,
+  GATEWAY_LIMITS,
+  type GatewayStack,
+  type GatewayStackOptions,
+  newGatewayStack,
+} from './gateway-stack.ts';
 export { HostError, HostReady, type HostSockets, type HostUser } from './host-sockets.ts';
 export { type Caps, type FlowParts, type FlowView, Protocol, SlirpCounters, type Targets, Verdict } from './parts.ts';
 export { Relay, type RelayOptions } from './relay.ts';

@@ -28,7 +28,7 @@ const isRoot = process.getuid?.() === 0;
 const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
 const lessons = lessonsOf(readme);
 
-// Root gives each lesson a loopback of its own, so that its ports are free, and a /dev/net/tun as most systems have it.
+// Each lesson has a loopback of its own, so that its ports are free; root gives it a /dev/net/tun as most systems have it.
 const ISOLATE = [
   'ip link set lo up',
   '{ mknod -m 666 "$0/tun" c 10 200 && mkdir -p /dev/net && touch /dev/net/tun && mount --bind "$0/tun" /dev/net/tun; } || :',
@@ -57,7 +57,9 @@ class Desk {
   /** Runs a script; resolves to its status and everything that it and its children printed meanwhile. */
   run(script: string): Promise<{ status: number | null; output: string }> {
     const bash = [...AS_USER, 'bash', '-euo', 'pipefail', '-c', `exec 2>&1\n${script}`];
-    const command = isRoot ? ['unshare', '--mount', '--net', 'sh', '-c', ISOLATE, this.directory, ...bash] : bash;
+    // Nothing of a lesson reaches the machine's network, whatever its gateway would let out.
+    const apart = isRoot ? ['--mount', '--net'] : ['--user', '--map-current-user', '--keep-caps', '--mount', '--net'];
+    const command = ['unshare', ...apart, 'sh', '-c', ISOLATE, this.directory, ...bash];
     const path = `${this.path('bin')}:${process.env.PATH}:/usr/sbin:/sbin`;
     const env = { HOME: this.path('home'), XDG_RUNTIME_DIR: this.path('run'), PATH: path, LANG: 'C.UTF-8' };
     const child = spawn(command[0]!, command.slice(1), { cwd: env.HOME, env, stdio: ['ignore', 'pipe', 'pipe'] });

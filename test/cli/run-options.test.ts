@@ -36,6 +36,8 @@ test('reads every option', () => {
   );
   expect(options).toEqual({
     net: 'lab',
+    dns: undefined,
+    isMtuGiven: true,
     addresses: [
       { address: Uint8Array.of(10, 0, 0, 1), prefixLength: 8 },
       { address: Uint8Array.of(0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1), prefixLength: 64 },

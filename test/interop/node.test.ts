@@ -18,7 +18,7 @@ const A = '02:00:00:00:00:0a';
 describe('weft up', PATIENT, () => {
   test('--daemon returns when the network can be joined; weft down ends it', async () => {
     const pidfile = home.file('weft.pid');
-    const up = await home.exec(weft('up', '--daemon', '--pidfile', pidfile));
+    const up = await home.exec(weft('up', '--no-gateway', '--daemon', '--pidfile', pidfile));
     expect(up).toEqual({ status: 0, signal: null, stdout: '', stderr: '' });
     const { pid } = await home.inspect();
     expect(Number(readFileSync(pidfile, 'latin1'))).toBe(pid);
@@ -44,7 +44,7 @@ describe('weft up', PATIENT, () => {
       'import socket,sys;s=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM);s.bind(sys.argv[1]);print("bound",flush=True);print(s.recv(999).decode(),flush=True)';
     const manager = home.start(['python3', '-c', listen, path]);
     await manager.said(/bound/);
-    const engine = home.start(weft('up'), { env: { NOTIFY_SOCKET: path } });
+    const engine = home.start(weft('up', '--no-gateway'), { env: { NOTIFY_SOCKET: path } });
     expect((await manager.ended).stdout).toBe(`bound\nREADY=1\nMAINPID=${engine.child.pid}\n`);
     expect((await home.inspect()).pid).toBe(engine.child.pid);
   });
@@ -83,7 +83,7 @@ describe('weft up', PATIENT, () => {
     writeFileSync(home.file('weft.yaml'), 'networks:\n  office:\n    prots: 8\n');
     const { status, stderr } = await home.exec(weft('up'));
     expect(stderr).toBe(
-      "weft: weft.yaml:3: network 'office' has no key 'prots'; there are: ports, hub, age, plugs, vlans\n",
+      "weft: weft.yaml:3: network 'office' has no key 'prots'; there are: ports, hub, age, gateway, plugs, vlans\n",
     );
     expect(status).toBe(2);
   });
@@ -157,7 +157,7 @@ describe('a running node', PATIENT, () => {
   test('is in weft ls while it runs', async () => {
     const { stdout } = await home.exec(weft('ls'));
     expect(stdout).toBe(`no network is up in ${home.file('weft')}; start one with: weft up\n`);
-    const engine = await home.engine('up');
+    const engine = await home.engine('up', '--no-gateway');
     await home.vdePlug(home.file('weft/default'));
     const [row] = JSON.parse((await home.exec(weft('ls', '--json'))).stdout) as object[];
     const directory = home.file('weft/default');

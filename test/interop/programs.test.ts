@@ -7,7 +7,7 @@ import { Home, needTun, PATIENT, weft } from '../kit/weft-kit.ts';
 let home: Home;
 beforeEach(async () => {
   home = new Home();
-  await home.engine('up');
+  await home.engine('up', '--no-gateway');
 });
 afterEach(() => home.close());
 

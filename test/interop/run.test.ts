@@ -200,7 +200,7 @@ test('the port goes when the program ends', { timeout: DEADLINE_MS }, async () =
   await net.run(['true']).ended;
   await net.server.said(/left/);
   expect(net.server.stdout).toMatch(
-    /joined \{"v":1,"offload":true,"kind":"\w+","name":"true","pid":\d+,"mtu":1500\}\nleft/,
+    /joined \{"v":1,"offload":true,"kind":"\w+","name":"true","pid":\d+,"mtu":1500,"mac":"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}","lease":true\}\nleft/,
   );
 });
 

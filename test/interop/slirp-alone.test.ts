@@ -52,6 +52,11 @@ describe('a gateway', PATIENT, () => {
     );
     await home.attached(net, 1);
     await bothWays(net);
+    const second = await home.exec(weft('slirp', '--name', 'out', net));
+    expect({ status: second.status, stderr: second.stderr }).toEqual({
+      status: 2,
+      stderr: expect.stringMatching(/^weft: slirp: 'out' is there already .*; take another --name\n$/),
+    });
     const { stdout: listed } = await home.exec(weft('ls'));
     expect(listed).toMatch(/^out /m);
     const [forward] = JSON.parse((await home.exec(weft('forward', 'ls', '--net', 'out', '--json'))).stdout);
@@ -73,7 +78,7 @@ describe('a gateway', PATIENT, () => {
       status: 1,
       stderr: expect.stringMatching(/is not up/),
     });
-    const wrong = await home.exec(weft('slirp', '--mtu', '5', home.file('nowhere')));
+    const wrong = await home.exec(weft('slirp', '--mtu', '5', await home.switch('net')));
     expect({ status: wrong.status, stderr: wrong.stderr }).toEqual({
       status: 2,
       stderr: "weft: slirp: mtu: '5' is out of range; take 1280 ... 65521\n",

@@ -1,5 +1,6 @@
 import { closeSync, constants, openSync, readdirSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { JoinLease } from '../../plug/plug.ts';
 import { packetPair, sendPacket } from '../../sys/fd-passing.io.ts';
 import { whyNoNative } from '../../sys/libc.io.ts';
 import { AF_INET, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM } from '../../sys/socket.io.ts';
@@ -177,4 +178,61 @@ test('who asks for nothing is closed after a minute, and counted like who is ref
   net.turn();
   expect(isClosed(silent)).toBe(true);
   expect(net.service.network.refused).toBe(2);
+});
+
+describe('a lease', () => {
+  const WANTS = { ...TAP, mac: '02:00:00:00:00:09', lease: true };
+  const left: string[] = [];
+  const lease = (mac: Uint8Array, name: string): JoinLease | string | undefined => {
+    if (name === 'full') return 'no address is left';
+    if (name === 'closed') return undefined;
+    return {
+      addresses: [`10.0.2.${mac[5]}/24`],
+      gateways: ['10.0.2.2'],
+      mtu: 1400,
+      dns: ['10.0.2.3'],
+      search: ['example.org'],
+      release: () => left.push(name),
+    };
+  };
+
+  beforeEach(() => {
+    left.length = 0;
+    vi.spyOn(net.service, 'lease').mockImplementation(lease);
+  });
+
+  test('comes with the port, and goes with it', (ctx) => {
+    const { answer } = ask(WANTS, [tap(ctx)]);
+    const given = {
+      addresses: ['10.0.2.9/24'],
+      gateways: ['10.0.2.2'],
+      mtu: 1400,
+      dns: ['10.0.2.3'],
+      search: ['example.org'],
+    };
+    expect(answer).toEqual({ v: 1, port: 1, ...given });
+    expect(left).toEqual([]);
+    for (const fd of open.splice(0)) raw.close(fd);
+    net.turn();
+    expect(left).toEqual(['test']);
+    net.turn();
+    expect(left).toHaveLength(1);
+  });
+
+  test('is for who asks for one', (ctx) => {
+    expect(ask({ ...TAP, mac: WANTS.mac }, [tap(ctx)]).answer).toEqual({ v: 1, port: 1 });
+  });
+
+  test('a network that leases nothing gives the port alone', (ctx) => {
+    expect(ask({ ...WANTS, name: 'closed' }, [tap(ctx)]).answer).toEqual({ v: 1, port: 1 });
+  });
+
+  test('without an address left there is no port, and one line says why', (ctx) => {
+    const { answer, closed } = ask({ ...WANTS, name: 'full' }, [tap(ctx)]);
+    expect([answer, closed, net.ports.length]).toEqual([{ v: 1, error: 'no address is left' }, true, 0]);
+  });
+
+  test.each([undefined, 7, '', '02:00', '03:00:00:00:00:01', '02:00:00:00:00:0g'])('needs a station: %s', (mac) => {
+    expect(ask({ ...WANTS, mac }).answer).toEqual({ v: 1, error: expect.stringMatching(/^a lease is for a station/) });
+  });
 });

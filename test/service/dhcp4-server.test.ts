@@ -160,6 +160,16 @@ describe('a client that had an address', () => {
     );
   });
 
+  test('and is not heard of any more has it until the lease runs out', () => {
+    const gate = new Gate();
+    lease(gate);
+    gate.wait(3599);
+    expect(gate.service.leases.list()[0]!.state).toBe('bound');
+    gate.wait(1); // by the stack's own deadline
+    expect(gate.service.leases.list()[0]!.state).toBe('expired');
+    expect(gate.service.deadlineUs()).toBe(Infinity);
+  });
+
   test('gives it back, or says that another has it', () => {
     const gate = new Gate();
     const address = lease(gate);
@@ -353,6 +363,11 @@ describe('a socket', () => {
       );
     expect(make).toThrow(UsageError);
     expect(make).toThrow(/EADDRINUSE at UDP port 67; is there another server/);
+    // What was opened before the failure is closed.
+    const { ip4: _, ...rest } = optionsOf(() => T).settings;
+    gate.service.close();
+    gate.service = new DhcpService(gate.stack, ETH, { ...optionsOf(() => T), settings: rest });
+    expect(make).toThrow(/UDP port 547/);
     gate.service.close();
     gate.service = make();
     expect(lease(gate)).not.toBe('none');

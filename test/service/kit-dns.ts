@@ -277,7 +277,10 @@ export class TcpClient {
     for (;;) {
       const count = this.lab.guest.sockets.receive(this.h, into, 0, into.length);
       if (count <= 0) break;
-      this.rest = Uint8Array.from([...this.rest, ...into.subarray(0, count)]);
+      const next = new Uint8Array(this.rest.length + count);
+      next.set(this.rest);
+      next.set(into.subarray(0, count), this.rest.length);
+      this.rest = next;
     }
     const list: dns.Message[] = [];
     while (this.rest.length >= 2) {

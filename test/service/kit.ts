@@ -6,8 +6,9 @@ import { DhcpService, type DhcpServiceOptions } from '../../service/service.ts';
 import { newSwitchNode, type SimNode, World } from '../../sim/sim.ts';
 import { type Address, formatAddress, parseAddress, Stack, StackPort } from '../../stack/stack.ts';
 import { viewOf } from '../../wire/bytes.ts';
-import { checksumOf, finish, pseudoHeader4 } from '../../wire/checksum.ts';
+import { checksumOf, finish, pseudoHeader4, pseudoHeader6 } from '../../wire/checksum.ts';
 import * as dhcp4 from '../../wire/dhcp4.ts';
+import * as dhcp6 from '../../wire/dhcp6.ts';
 import * as ethernet from '../../wire/ethernet.ts';
 import { addAddress, type Host, newHost, secretOf } from '../kit/stack-kit.ts';
 
@@ -110,7 +111,6 @@ export class Gate {
     const { output } = this.stack.interfaces.get(ETH)!;
     for (let turn = 0; turn < 4; turn++) {
       this.stack.dispatch(nowUs);
-      this.service.serve();
       this.stack.poll(nowUs);
       for (let isLeft = true; isLeft; ) {
         this.burst.count = 0;
@@ -147,6 +147,75 @@ export function frame4(
   view.setUint16(40, finish(checksumOf(view, 34, bytes, pseudoHeader4(view, 14, 17, bytes))) || 0xffff);
   return frame;
 }
+
+/** A UDP datagram over IPv6 in a frame, to ff02::1:2. */
+export function frame6(message: Uint8Array, { n = 1, source = linkLocal(n), target = 'ff02::1:2' } = {}): Uint8Array {
+  const frame = new Uint8Array(62 + message.length);
+  const view = viewOf(frame);
+  const to = target === 'ff02::1:2' ? Uint8Array.of(0x33, 0x33, 0, 1, 0, 2) : GATEWAY_MAC;
+  ethernet.writeHeader(view, 0, to, macOf(n), 0x86dd);
+  view.setUint8(14, 0x60);
+  const bytes = 8 + message.length;
+  view.setUint16(18, bytes);
+  view.setUint8(20, 17);
+  view.setUint8(21, 1);
+  for (let i = 0; i < 4; i++) {
+    view.setInt32(22 + 4 * i, ip(source)[i]!);
+    view.setInt32(38 + 4 * i, ip(target)[i]!);
+  }
+  view.setUint16(54, 546);
+  view.setUint16(56, 547);
+  view.setUint16(58, bytes);
+  frame.set(message, 62);
+  view.setUint16(60, finish(checksumOf(view, 54, bytes, pseudoHeader6(view, 14, 17, bytes))) || 0xffff);
+  return frame;
+}
+
+/** The link-local address of guest `n`, of its MAC address. */
+export const linkLocal = (n: number): string => formatAddress(ip(`fe80::ff:fe00:${n.toString(16)}`));
+
+/** One DHCPv6 answer, read. */
+export interface Answer6 {
+  readonly type: number;
+  readonly target: string;
+  readonly status: number;
+  readonly ias: readonly dhcp6.Ia[];
+  /** Addresses with a lifetime, and those without. */
+  readonly addresses: readonly string[];
+  readonly ended: readonly string[];
+  readonly codes: readonly number[];
+  readonly value: (code: number) => Uint8Array | undefined;
+}
+
+const text16 = (bytes: Uint8Array): string => {
+  const view = viewOf(bytes);
+  return formatAddress(Int32Array.of(0, 4, 8, 12).map((at) => view.getInt32(at)));
+};
+
+/** The DHCPv6 answers among frames. */
+export const answers6 = (frames: readonly Uint8Array[]): Answer6[] =>
+  frames
+    .filter((frame) => frame[12] === 0x86 && frame[20] === 17 && viewOf(frame).getUint16(54) === 547)
+    .map((frame) => {
+      const message = frame.slice(62);
+      const view = viewOf(message);
+      const options = dhcp6.readOptions(view, 4, message.length - 4)!;
+      const ias = options.filter(({ code }) => code === 3).map((option) => dhcp6.readIa(view, option, 9)!);
+      const all = ias.flatMap((ia) => ia.addresses);
+      return {
+        type: message[0]!,
+        target: text16(frame.slice(38, 54)),
+        status: dhcp6.statusOf(view, options)!,
+        ias,
+        addresses: all.filter(({ validS }) => validS > 0).map(({ address }) => text16(address)),
+        ended: all.filter(({ validS }) => validS === 0).map(({ address }) => text16(address)),
+        codes: options.map(({ code }) => code),
+        value: (code: number) => {
+          const option = dhcp6.find(options, code);
+          return option && dhcp6.optionBytes(view, option);
+        },
+      };
+    });
 
 /** One DHCPv4 answer, read. */
 export interface Answer {
@@ -217,7 +286,6 @@ export class Net {
       this.join(`guest${n}`, guest, center, n + 1);
     }
     this.service = this.newService();
-    this.world.afterStep(() => this.service.serve());
   }
 
   private join(name: string, { stack, port }: Host, center: SimNode, number: number): void {

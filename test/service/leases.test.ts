@@ -284,10 +284,24 @@ describe('a program of the engine', () => {
     expect(leases.release(guest(1), address, T + 1_000_000)).toBe(true);
     expect(leases.decline(guest(1), address, T + 1_000_000)).toBe(true);
     expect(leases.find(guest(1), false, T + 1_000_000)?.isHeld).toBe(true);
-    leases.giveBack(guest(1), false, T + 1_000_000);
+    leases.giveBack(mac(1), T + 1_000_000);
     expect(leases.find(guest(1), false, T + 1_000_000)).toBeUndefined();
     expect(formatAddress(leases.hold(guest(1), false, T + 2_000_000)!.address)).toBe(formatAddress(address));
   });
+});
+
+test('a client in a program keeps its address while the gateway is restarted and the program has not come back', () => {
+  const leases = table();
+  const { address } = leases.hold(guest(1, 'web'), false, T)!;
+  const inside = guest(1, '', 'ff0102');
+  expect(leases.standing(inside, address, T)).toBe('mine');
+  const loaded = table();
+  loaded.load(leases.save(T + 5), T + 5);
+  expect(loaded.standing(inside, address, T + 5)).toBe('mine');
+  expect(loaded.bind(inside, address, T + 5)?.client).toBe(guest(1).id);
+  expect(loaded.hold(guest(1, 'web'), false, T + 6)?.address).toEqual(address);
+  loaded.giveBack(mac(1), T + 7);
+  expect(loaded.standing(inside, address, T + 8)).toBe('free');
 });
 
 describe('a file', () => {
@@ -419,7 +433,7 @@ const ACTS: Record<string, Act> = {
   release: ({ leases, nowS }, client, address) => leases.release(client, address, nowS),
   decline: ({ leases, nowS }, client, address) => leases.decline(client, address, nowS),
   hold: ({ leases, nowS }, client) => leases.hold(client, false, nowS),
-  back: ({ leases, nowS }, client) => leases.giveBack(client, false, nowS),
+  back: ({ leases, nowS }, client) => leases.giveBack(client.mac, nowS),
   reload: (model) => model.reload(),
   wait: (model, _client, _address, last) => {
     model.nowS += 500 * last;

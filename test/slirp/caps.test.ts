@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { CAPS, FlowCaps } from '../../slirp/caps.ts';
+import { CAPS, capsOf, FlowCaps } from '../../slirp/caps.ts';
 import { Protocol } from '../../slirp/parts.ts';
 import { type Address, addressOf4, parseAddress } from '../../stack/stack.ts';
 import '../kit/seed.ts';
@@ -35,6 +35,11 @@ describe('caps', () => {
     expect(caps.take(protocol, guest(250))).toBe(false);
     caps.give(protocol, guest(7));
     expect(caps.take(protocol, guest(250))).toBe(true);
+  });
+
+  test('one guest that may have more than all had may have them', () => {
+    expect(capsOf({ tcpPerGuest: 65536 })).toMatchObject({ tcpPerGuest: 65536, tcpMax: 65536, udpMax: 8192 });
+    expect(capsOf({ tcpPerGuest: 65536, tcpMax: 100 })).toMatchObject({ tcpMax: 100 });
   });
 
   test('echo of both families counts together', () => {

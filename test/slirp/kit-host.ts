@@ -9,14 +9,9 @@ import { type DescriptorWatcher, NativeSockets } from '../../slirp/host-sockets.
 import { NodeSockets } from '../../slirp/node-sockets.io.ts';
 import { DatagramBatch, HostReady, type HostSockets, type HostUser } from '../../slirp/slirp.ts';
 import { type Address, Errno, parseAddress, SocketName } from '../../stack/stack.ts';
-import { callMemory } from '../../sys/call-memory.io.ts';
-import { check, sys } from '../../sys/libc.io.ts';
-import { AF_INET, SOCK_STREAM } from '../../sys/socket.io.ts';
-import { raw } from '../kit/raw.ts';
 import { until } from '../kit/test-host.ts';
 
 export const ANY: Address = new Int32Array(4);
-const MSG_OOB = 1;
 const { In, Out } = HostReady;
 
 export interface GrantOptions {
@@ -292,7 +287,7 @@ export class Server extends EventEmitter {
 /** Where a handle is bound once that is known. */
 export async function local(grant: Grant, h: number): Promise<SocketName> {
   const name = new SocketName();
-  await until(() => grant.host.local(h, name) === 0, `a name of handle ${h}`);
+  await until(() => grant.host.local(h, name) === 0 && name.port !== 0, `a name of handle ${h}`);
   return name;
 }
 
@@ -304,18 +299,4 @@ export async function closedPort(host: string): Promise<number> {
   server.close();
   await once(server, 'close');
   return free;
-}
-
-/** A client on loopback that can send urgent data, which Node cannot. */
-export function urgentClient(port: number): { send(text: string, isUrgent: boolean): void; close(): void } {
-  const fd = raw.open(AF_INET, SOCK_STREAM);
-  raw.connectIp(fd, Uint8Array.of(127, 0, 0, 1), port);
-  return {
-    send: (text, isUrgent) => {
-      const memory = callMemory();
-      const at = memory.copy(Buffer.from(text));
-      check(sys().send(fd, memory.base + at, text.length, isUrgent ? MSG_OOB : 0), 'send');
-    },
-    close: () => raw.close(fd),
-  };
 }
