@@ -58,6 +58,8 @@ const NextIn = 13;
 const Older = 14;
 const Newer = 15;
 
+const RECENT = 64; // a power of two
+
 const NUMBERS = 5;
 const OpenedUs = 0;
 const UsedUs = 1;
@@ -97,7 +99,7 @@ export class FlowTable {
   private mappingsFree = 0;
   private remoteTop = 0;
   private remotesFree = 0;
-  private lastOut = NO_ROW;
+  private readonly recentOut = new Int32Array(RECENT); // found lately, so that most datagrams need no hash; row + 1
 
   constructor(options: FlowTableOptions) {
     const { mappingsMax, remotesMax, remotesOfOneMax, key } = options;
@@ -280,12 +282,14 @@ export class FlowTable {
 
   /** The remote that a guest's datagram is for, or `NO_ROW`. */
   findOut(guest: Address, port: number, name: Address, namePort: number): number {
-    if (this.lastOut >= 0 && this.isOut(this.lastOut, guest, port, name, namePort)) return this.lastOut;
-    const { remote } = this;
+    const { remote, recentOut } = this;
+    const slot = recentSlot(port, namePort);
+    const recent = recentOut[slot]! - 1;
+    if (recent >= 0 && this.isOut(recent, guest, port, name, namePort)) return recent;
     let r = this.outHeads[this.outHash(guest, 0, port, name, 0, namePort)]! - 1;
     for (; r >= 0; r = remote[r * ROW + NextOut]! - 1) {
       if (!this.isOut(r, guest, port, name, namePort)) continue;
-      this.lastOut = r;
+      recentOut[slot] = r + 1;
       return r;
     }
     return NO_ROW;
@@ -303,13 +307,18 @@ export class FlowTable {
 
   private findHost(m: number, address: Address, port: number): number {
     const { remote } = this;
+    const newest = this.newestOf(m); // mostly it is who answers
+    if (newest >= 0 && this.isHost(newest, m, address, port)) return newest;
     let r = this.inHeads[this.inHash(m, address, 0)]! - 1;
-    for (; r >= 0; r = remote[r * ROW + NextIn]! - 1) {
-      const row = r * ROW;
-      if (remote[row + Owner] !== m + 1 || (port >= 0 && remote[row + RemotePort] !== port)) continue;
-      if (same(remote, row + Host, address, 0)) return r;
-    }
+    for (; r >= 0; r = remote[r * ROW + NextIn]! - 1) if (this.isHost(r, m, address, port)) return r;
     return NO_ROW;
+  }
+
+  private isHost(r: number, m: number, address: Address, port: number): boolean {
+    const { remote } = this;
+    const row = r * ROW;
+    if (remote[row + Owner] !== m + 1 || (port >= 0 && remote[row + RemotePort] !== port)) return false;
+    return same(remote, row + Host, address, 0);
   }
 
   /** A new remote of `m`; its oldest one may have to go. */
@@ -356,7 +365,8 @@ export class FlowTable {
     if (--mapping[guest + Count]! === 0) this.withRemotes--;
     this.remotes--;
     this.freeRemotes[this.remotesFree++] = r;
-    if (this.lastOut === r) this.lastOut = NO_ROW;
+    const slot = recentSlot(port, remote[row + NamePort]!);
+    if (this.recentOut[slot] === r + 1) this.recentOut[slot] = 0;
   }
 
   mappingOf(r: number): number {
@@ -485,6 +495,8 @@ export class FlowTable {
 export function flowKey(secret: Int32Array, purpose: number): Int32Array {
   return Int32Array.from([0, 1, 2, 3], (i) => sipHash(secret, Int32Array.of(purpose, i), 0, 2));
 }
+
+const recentSlot = (port: number, namePort: number): number => (port ^ namePort) & (RECENT - 1);
 
 const powerOver = (n: number): number => 2 ** (32 - Math.clz32(n));
 
