@@ -56,23 +56,22 @@ export async function gatewayRounds(
   const world = new GatewayWorld();
   const notes = new Set<string>();
   const rows: string[][] = [];
-  const sides: Side[] = [];
   try {
     for (const server of servers) await world.serve(server);
-    for (const mtu of mtus) sides.push(...(await openSides(world, mtu, options, notes)));
     for (const item of cases) {
       for (const mtu of mtus.filter((mtu) => item.mtu === undefined || item.mtu === mtu)) {
-        const samples = await runCase(item, {
-          world,
-          sides: sides.filter(({ kind }) => kind.mtu === mtu),
-          options,
-          notes,
-        });
-        rows.push(...rowsOf(`${mtu}, ${item.name}`, samples, metrics));
+        // New gateways for each case: libslirp looks through the connections that it closed lately.
+        const sides: Side[] = [];
+        try {
+          await openSides(sides, world, { mtu, options, notes });
+          const samples = await runCase(item, { world, sides, options, notes });
+          rows.push(...rowsOf(`${mtu}, ${item.name}`, samples, metrics));
+        } finally {
+          for (const { gateway } of sides) await gateway.close();
+        }
       }
     }
   } finally {
-    for (const { gateway } of sides) await gateway.close();
     await world.close();
   }
   const titles = metrics.flatMap(({ title, isRatio = true }) => [
@@ -84,11 +83,16 @@ export async function gatewayRounds(
   for (const note of notes) console.log(`\n${note}`);
 }
 
-async function openSides(world: GatewayWorld, mtu: Mtu, options: Options, notes: Set<string>): Promise<Side[]> {
+interface Opening {
+  readonly mtu: Mtu;
+  readonly options: Options;
+  readonly notes: Set<string>;
+}
+
+async function openSides(sides: Side[], world: GatewayWorld, { mtu, options, notes }: Opening): Promise<void> {
   const others = [...(mtu === libslirp.mtu ? [libslirp] : []), slirp4netns(mtu), pasta(mtu)];
-  const sides: Side[] = [
-    { kind: weftGateway(mtu), isOurs: true, gateway: await weftGateway(mtu, options.oursLine).open(world) },
-  ];
+  const ours = weftGateway(mtu, options.oursLine);
+  sides.push({ kind: ours, isOurs: true, gateway: await ours.open(world) });
   for (const kind of others) {
     try {
       sides.push({ kind, isOurs: false, gateway: await kind.open(world) });
@@ -96,7 +100,6 @@ async function openSides(world: GatewayWorld, mtu: Mtu, options: Options, notes:
       notes.add(`${kind.name} at ${mtu} is left out: ${(error as Error).message}`);
     }
   }
-  return sides;
 }
 
 interface Setting {

@@ -51,6 +51,12 @@ const DNSMASQ = [
   ...['--pid-file=', '--local-ttl=60', `--host-record=${WORLD_NAME},203.0.113.1,2001:db8:2::1`],
 ];
 
+/** A guest's namespace, until `close`. */
+export interface Guest {
+  readonly space: string;
+  close(): void;
+}
+
 /** A host and its world. `guest` makes one more namespace. */
 export class GatewayWorld {
   readonly host: string;
@@ -80,12 +86,12 @@ export class GatewayWorld {
   }
 
   /** A namespace for a guest: its loopback is up, nothing else is there. */
-  guest(name: string): string {
+  guest(name: string): Guest {
     const { spaces, close } = openNamespaces([name]);
-    this.closers.push(close);
-    ip('-n', spaces[0]!, 'link', 'set', 'lo', 'up');
-    manyPorts(spaces[0]!);
-    return spaces[0]!;
+    const [space] = spaces as [string];
+    ip('-n', space, 'link', 'set', 'lo', 'up');
+    manyPorts(space);
+    return { space, close };
   }
 
   /** Starts a program in the world that lasts until `close`; it must listen at a TCP port then. */

@@ -53,9 +53,7 @@ export const weftGateway = (mtu: Mtu, line?: string): GatewayKind => ({
     const inGuest = (command: readonly string[]) => ['nsenter', `--target=${pid}`, '--net', '--', ...command];
     const [first, ...more] = inGuest(['sysctl', '-q', 'net.ipv4.ip_local_port_range=1024 65535']);
     spawnSync(first!, more);
-    return running(up, inGuest, async () => {
-      await stop(guest);
-    });
+    return running(up, inGuest, { before: () => stop(guest) });
   },
 });
 
@@ -64,11 +62,11 @@ export const slirp4netns = (mtu: Mtu): GatewayKind => ({
   name: 'slirp4netns',
   mtu,
   open: async (world) => {
-    const guest = world.guest(`slirp4netns-${mtu}`);
+    const { space: guest, close } = world.guest(`slirp4netns-${mtu}`);
     const options = ['--configure', `--mtu=${mtu}`, '--disable-dns', '--enable-ipv6', '--netns-type=path'];
     const gateway = start(inNamespace(world.host, ['slirp4netns', ...options, `/run/netns/${guest}`, 'tap0']));
     await beginning(gateway, reaches(guest), 'slirp4netns');
-    return running(gateway, (command) => inNamespace(guest, command));
+    return running(gateway, (command) => inNamespace(guest, command), { after: close });
   },
 });
 
@@ -77,13 +75,13 @@ export const pasta = (mtu: Mtu): GatewayKind => ({
   name: 'pasta',
   mtu,
   open: async (world) => {
-    const guest = world.guest(`pasta-${mtu}`);
+    const { space: guest, close } = world.guest(`pasta-${mtu}`);
     const options = ['--config-net', '-f', '-q', '-m', `${mtu}`, '--runas', '0', '-I', 'eth0'];
     const forwards = ['-t', 'none', '-u', 'none', '-T', 'none', '-U', 'none'];
     const command = ['pasta', ...options, ...forwards, '--netns', `/run/netns/${guest}`];
     const gateway = start(inNamespace(world.host, command), { withChildren: true });
     await beginning(gateway, reaches(guest), 'pasta');
-    return running(gateway, (words) => inNamespace(guest, words));
+    return running(gateway, (words) => inNamespace(guest, words), { after: close });
   },
 });
 
@@ -92,7 +90,7 @@ export const libslirp: GatewayKind = {
   name: 'libslirp (QEMU)',
   mtu: 1500,
   open: async (world) => {
-    const guest = world.guest('libslirp');
+    const { space: guest, close } = world.guest('libslirp');
     const gateway = start(inNamespace(world.host, QEMU), { withChildren: true });
     const moved = until(() => hasDevice(world.host), 'QEMU makes a TAP', READY_SECONDS_MAX).then(() => {
       ip('-n', world.host, 'link', 'set', TAP, 'netns', guest);
@@ -104,7 +102,7 @@ export const libslirp: GatewayKind = {
       return reaches(guest);
     });
     await beginning(gateway, moved, 'QEMU');
-    return running(gateway, (command) => inNamespace(guest, command));
+    return running(gateway, (command) => inNamespace(guest, command), { after: close });
   },
 };
 
@@ -145,7 +143,7 @@ async function beginning<T>(child: ReturnType<typeof start>, ready: Promise<T>, 
 function running(
   gateway: ReturnType<typeof start>,
   inGuest: RunningGateway['inGuest'],
-  before: () => Promise<void> = async () => undefined,
+  { before, after }: { before?: () => Promise<void>; after?: () => void },
 ): RunningGateway {
   const sum = (of: (pid: number) => number): number =>
     withChildren(gateway.pid!).reduce((total, pid) => total + of(pid), 0);
@@ -154,8 +152,9 @@ function running(
     cpuNs: () => sum(cpuNs),
     residentMib: () => sum(residentMib),
     close: async () => {
-      await before();
+      await before?.();
       await stop(gateway);
+      after?.();
     },
   };
 }
