@@ -16,6 +16,7 @@ await build({
     bench: 'bench/main.ts',
     'bench-generator': 'bench/generator.ts',
     'bench-stack': 'bench/stack-load.ts',
+    'bench-echo': 'bench/echo-load.ts',
   },
   outdir: 'dist',
   bundle: true,

@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { flood } from './flood.ts';
+import { gateway, gatewayCrowd, gatewayRequests, gatewayRtt, gatewayUdp } from './gateway.ts';
 import { idle } from './idle.ts';
 import { machineLine } from './kit/machine.ts';
 import {
@@ -46,6 +47,11 @@ const BENCHMARKS: readonly Benchmark[] = [
   stackKernel,
   stackConnections,
   stackRtt,
+  gateway,
+  gatewayRequests,
+  gatewayUdp,
+  gatewayRtt,
+  gatewayCrowd,
 ];
 
 const USAGE = 'npm run bench -- NAME [--rounds N] [--seconds S] [--ours LINE] [--theirs LINE]';

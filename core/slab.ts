@@ -1,6 +1,6 @@
 // One fixed memory in which every frame of a thread lives, so that system calls, WebAssembly and the cores work in place.
 
-import { assert } from './assert.ts';
+import { assert, Bug } from './assert.ts';
 
 /** What `alloc` returns when the slab is exhausted. Offset 0 is never handed out. */
 export const NONE = 0;
@@ -39,7 +39,7 @@ export class Slab {
   /** A zeroed piece of at least `bytes`, or `NONE` when there is no room. The caller gives it back with the same size. */
   alloc(bytes: number): number {
     const log2 = classOf(bytes);
-    const size = 2 ** log2;
+    const size = 1 << log2;
     const again = this.free[log2]!.pop();
     if (again !== undefined) {
       this.bytes.fill(0, again, again + size);
@@ -57,7 +57,7 @@ export class Slab {
   release(at: number, bytes: number): void {
     if (at === NONE) return;
     const log2 = classOf(bytes);
-    this.used -= 2 ** log2;
+    this.used -= 1 << log2;
     this.free[log2]!.push(at);
   }
 
@@ -73,6 +73,7 @@ export class Slab {
 }
 
 function classOf(bytes: number): number {
-  assert(bytes > 0 && bytes <= 2 ** CLASS_MAX_LOG2, `a piece of ${bytes} bytes`);
+  // The text is made only when it is needed: connections take and give pieces all the time.
+  if (!(bytes > 0 && bytes <= 1 << CLASS_MAX_LOG2)) throw new Bug(`a piece of ${bytes} bytes`);
   return Math.max(CLASS_MIN_LOG2, 32 - Math.clz32(bytes - 1));
 }

@@ -15,6 +15,7 @@ const SLOTS = 64;
 const DIGIT_BITS = 6;
 const LOW_LEVELS = 5; // a time is 30 low bits and 24 high bits, since bit operations take 32
 const LOW = 2 ** (LOW_LEVELS * DIGIT_BITS);
+const UNITS = Array.from({ length: LEVELS }, (_, level) => 2 ** (level * DIGIT_BITS)); // µs of a slot
 const IDLE = -1;
 const END = -1;
 
@@ -166,7 +167,7 @@ export class TimerWheel {
 
   /** When the wheel enters a slot: its time with this digit set and all lower ones zero. */
   private startOf(level: number, digit: number): number {
-    const unit = 2 ** (level * DIGIT_BITS);
+    const unit = UNITS[level]!;
     const block = unit * SLOTS;
     return Math.floor(this.nowUs / block) * block + digit * unit;
   }

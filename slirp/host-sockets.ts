@@ -9,8 +9,11 @@ import type { Span } from '../core/span.ts';
 import type { Address, SocketName } from '../stack/stack.ts';
 import type { DatagramBatch } from './datagram-batch.ts';
 
-/** What a host socket is ready for: bytes, datagrams or a connection to accept; to be written; failed; an error to be fetched. */
-export const HostReady = { In: 1, Out: 2, Error: 4, Hup: 8 } as const;
+/**
+ * What a host socket is ready for: bytes, datagrams or a connection to accept; to be written; failed; an error to be fetched. `End`, only with
+ * `In` and not from every grant: the stream has ended behind what is there to be read, so that another read costs nothing.
+ */
+export const HostReady = { In: 1, Out: 2, Error: 4, Hup: 8, End: 16 } as const;
 
 /** Who has a handle. */
 export interface HostUser {

@@ -49,7 +49,7 @@ export const Mark = {
   NoDelay: 64,
 } as const;
 
-const { In, Out, Error: Failed, Hup } = HostReady;
+const { In, Out, Error: Failed, Hup, End } = HostReady;
 const EPOLLPRI = 2;
 const EPOLLRDHUP = 0x2000;
 const EPOLLET = 0x80000000;
@@ -155,7 +155,10 @@ export class NativeHandles {
     let marks = this.marks[h]!;
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLPRI)) bits |= In;
     if (events & EPOLLOUT) bits |= Out;
-    if (events & EPOLLRDHUP) marks |= Mark.Fin;
+    if (events & EPOLLRDHUP) {
+      marks |= Mark.Fin;
+      bits |= End;
+    }
     if (events & EPOLLPRI && (marks & Mark.Ragged) === 0) {
       marks |= Mark.Ragged;
       this.calls.set(this.fds[h]!, SocketOption.InlineUrgent, 1); // or the urgent byte would be missing from the stream

@@ -10,7 +10,7 @@ import { HostReady, type HostUser } from './host-sockets.ts';
 /** Handles of one gateway unless its owner says otherwise. */
 export const HANDLES_MAX = 32768;
 
-const { In, Out, Error: Failed, Hup } = HostReady;
+const { In, Out, Error: Failed, Hup, End } = HostReady;
 const FREE = 0x80; // in `wanted`: nobody has the handle
 
 export interface ReadyTableOptions {
@@ -168,6 +168,9 @@ export class ReadyTable {
 
   /** What there is to tell about `h` now. */
   private due(h: number): number {
-    return this.users[h] === undefined ? 0 : this.ready[h]! & (this.wanted[h]! | Failed | Hup);
+    if (this.users[h] === undefined) return 0;
+    const ready = this.ready[h]!;
+    const due = ready & (this.wanted[h]! | Failed | Hup);
+    return (due & In) === 0 ? due : due | (ready & End);
   }
 }

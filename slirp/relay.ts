@@ -199,7 +199,7 @@ export class Relay implements SocketUser, HostUser, StackUser {
       if ((events & HostReady.Error) !== 0 && this.parts.host.takeError(hh) !== 0) this.hostReset(f);
       else this.listen(f);
     } else if (flows.has(f, Full)) this.listen(f);
-    else this.goIn(f);
+    else this.goIn(f, (events & HostReady.End) !== 0);
   }
 
   turn(): void {
@@ -275,9 +275,12 @@ export class Relay implements SocketUser, HostUser, StackUser {
 
   private guestEnded(f: number): void {
     this.flows.set(f, GuestEnded);
+    if (this.flows.has(f, HostEnded)) {
+      this.startDraining(f); // its close ends our stream
+      return;
+    }
     this.parts.host.shutdown(this.flows.col.hostHandle[f]!);
-    if (this.flows.has(f, HostEnded)) this.startDraining(f);
-    else this.listen(f);
+    this.listen(f);
   }
 
   /** The host's socket takes nothing any more. What it has to read comes first, unless that had ended. */
@@ -295,8 +298,8 @@ export class Relay implements SocketUser, HostUser, StackUser {
     this.goIn(f);
   }
 
-  /** Reads what the host's socket has, up to the bound. */
-  private goIn(f: number): void {
+  /** Reads what the host's socket has, up to the bound. `isEnding`: its end is known, and goes out with the last bytes. */
+  private goIn(f: number, isEnding = false): void {
     const { flows, span, sockets } = this;
     const { gateway } = sockets;
     const { host, counters } = this.parts;
@@ -323,7 +326,7 @@ export class Relay implements SocketUser, HostUser, StackUser {
       if (got === wanted) col.readLog2[f] = Math.min(READ_LOG2_MAX, col.readLog2[f]! + 1);
       else if (4 * got < wanted) col.readLog2[f] = Math.max(READ_LOG2_MIN, col.readLog2[f]! - 1);
       // A short read has emptied the socket: to ask again would be a call for nothing.
-      if (got < room && !flows.has(f, Broken)) break;
+      if (got < room && !isEnding && !flows.has(f, Broken)) break;
     }
     this.listen(f);
   }

@@ -81,19 +81,36 @@ export function withNamespaces(
   names: readonly string[],
   join: (spaces: readonly string[]) => readonly [string, string],
 ): TwoHosts {
+  const { spaces, close } = openNamespaces(names);
+  try {
+    const hosts = join(spaces);
+    return { on: (host, command) => inNamespace(hosts[host], command), close: async () => close() };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+/** Network namespaces, one for each name, until `close`: called or not, they do not outlive the benchmark. Needs root. */
+export function openNamespaces(names: readonly string[]): { readonly spaces: readonly string[]; close(): void } {
   const spaces = names.map((name) => `weft-bench-${process.pid}-${name}`);
   const close = finallyDo(() => {
     for (const space of spaces) spawnSync('ip', ['netns', 'del', space]); // devices go with their namespace
   });
   try {
     for (const space of spaces) ip('netns', 'add', space);
-    const hosts = join(spaces);
-    return { on: (host, command) => ['ip', 'netns', 'exec', hosts[host], ...command], close: async () => close() };
   } catch (error) {
     close();
     throw error;
   }
+  return { spaces, close };
 }
+
+/** A command line that runs `command` in a namespace. */
+export const inNamespace = (space: string, command: readonly string[]): readonly string[] => [
+  ...['ip', 'netns', 'exec', space],
+  ...command,
+];
 
 /** `ip WORDS`, or throws what it says. */
 export function ip(...words: string[]): void {

@@ -35,6 +35,12 @@ export function residentMib(pid: number): number {
   return Number(/^VmRSS:\s+(\d+)/m.exec(readOr(`/proc/${pid}/status`))?.[1] ?? 0) / 1024;
 }
 
+/** A process and all that it started and they started. */
+export function withChildren(pid: number): readonly number[] {
+  const children = threads(pid).flatMap((thread) => readOr(`/proc/${pid}/task/${thread}/children`).split(' '));
+  return [pid, ...children.filter((child) => child !== '').flatMap((child) => withChildren(Number(child)))];
+}
+
 /** CPU seconds that all processes and the kernel have used since boot. Stolen time is not theirs. */
 export function busySeconds(): number {
   const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = (

@@ -2,6 +2,7 @@ import * as dgram from 'node:dgram';
 import { once } from 'node:events';
 import * as net from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { Span } from '../../core/span.ts';
 import { HostError, HostReady } from '../../slirp/slirp.ts';
 import { Errno, formatAddress, SocketName } from '../../stack/stack.ts';
 import { whyNoNative } from '../../sys/libc.io.ts';
@@ -62,6 +63,24 @@ describe('system calls', () => {
     expect(String(answer)).toBe('answer');
     grant.host.close(end.h);
     expect(grant.epollCalls - before).toBe(2);
+  });
+
+  test('an end that came with the last bytes is told with them, and costs no call', async () => {
+    grant.isOnLoop = false;
+    const server = await new Server((socket) => void socket.end('all')).listen({ host: '127.0.0.1' });
+    open.push(server);
+    const h = grant.host.connectTcp(address('127.0.0.1'), server.port, ANY);
+    await until(() => server.sockets.some((socket) => socket.writableFinished), 'the server has said all');
+    const user = new Listening(grant, h, In);
+    await until(() => {
+      grant.host.dispatch();
+      return (user.seen & HostReady.End) !== 0;
+    }, 'the end');
+    expect(user.seen & In).toBe(In);
+    const span = new Span();
+    span.set(grant.slab.alloc(64), 64, 0, 0);
+    expect(grant.host.receive(h, span)).toBe(3);
+    expect(grant.host.receive(h, span)).toBe(0);
   });
 
   test('urgent data are a part of the stream, and do not stop it', async () => {

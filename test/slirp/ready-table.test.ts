@@ -3,7 +3,7 @@ import { ReadyTable } from '../../slirp/ready-table.ts';
 import { HostReady, type HostUser } from '../../slirp/slirp.ts';
 import { Errno } from '../../stack/stack.ts';
 
-const { In, Out, Error: Failed, Hup } = HostReady;
+const { In, Out, Error: Failed, Hup, End } = HostReady;
 
 let table: ReadyTable;
 let wakes: number;
@@ -63,6 +63,18 @@ test('keeps for later what nobody wants now', () => {
   expect(wakes).toBe(1);
   table.dispatch();
   expect(told).toEqual([[h, In]]);
+});
+
+test('an end is told with bytes only', () => {
+  const h = open(Out);
+  table.mark(h, Out | In | End);
+  table.dispatch();
+  table.want(h, In);
+  table.dispatch();
+  expect(told).toEqual([
+    [h, Out],
+    [h, In | End],
+  ]);
 });
 
 test('what comes before somebody claims the handle is told afterwards', () => {
