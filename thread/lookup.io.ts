@@ -2,14 +2,9 @@
 
 import * as dns from 'node:dns';
 import { isIP } from 'node:net';
-import { type Address, formatAddress, isIp4 } from '../stack/stack.ts';
+import { type Address, formatAddress, isIp4, Resolved } from '../stack/stack.ts';
 import { dnsError } from './node-error.io.ts';
 import type { Place } from './place.io.ts';
-
-/** How the resolver ended: stack/config/resolver-reply.ts. */
-const RESOLVED_OK = 0;
-const TIMEOUT = 3;
-const FAILED = 4;
 
 /** Node's own, before anybody patches the module. */
 const realLookup = dns.lookup as unknown as Lookup;
@@ -68,8 +63,8 @@ async function find(place: Place, hostname: string, family: 0 | 4 | 6): Promise<
     const answer = await asked;
     if (typeof answer === 'number')
       throw dnsError(answer === EINVAL ? 'ENOTFOUND' : 'EAI_AGAIN', 'getaddrinfo', hostname);
-    if (answer.status === RESOLVED_OK && answer.addresses.length > 0) return answer.addresses.map(entryOf);
-    const isPassing = answer.status === TIMEOUT || answer.status === FAILED;
+    if (answer.status === Resolved.Ok && answer.addresses.length > 0) return answer.addresses.map(entryOf);
+    const isPassing = answer.status === Resolved.Timeout || answer.status === Resolved.Failed;
     throw dnsError(isPassing ? 'EAI_AGAIN' : 'ENOTFOUND', 'getaddrinfo', hostname);
   } finally {
     place.alive.release();

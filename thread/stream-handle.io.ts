@@ -9,6 +9,7 @@ import {
   type Address,
   Errno,
   Family,
+  How,
   isAnyAddress,
   Ready,
   SocketName,
@@ -23,7 +24,6 @@ import { type Place, parseEnd } from './place.io.ts';
 import type { Teller } from './turns.io.ts';
 
 const CHUNK_BYTES = 65_536; // as libuv reads
-const SHUT_WRITE = 1;
 const ECANCELED = -125;
 const US_PER_S = 1_000_000;
 const KEEP_INTERVAL_US = 1 * US_PER_S; // as libuv sets it
@@ -287,7 +287,7 @@ export class StreamHandle extends JSStream implements SocketUser, Teller {
     }
     if (!this.shutting || this.isShut || this.connecting) return;
     this.isShut = true;
-    this.place.sockets.shutdown(this.h, SHUT_WRITE);
+    this.place.sockets.shutdown(this.h, How.Write);
     this.place.wake();
   }
 
