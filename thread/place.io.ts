@@ -28,6 +28,8 @@ export class Place {
   readonly stack: Stack;
   readonly turns = new Turns();
   readonly alive = new Alive();
+  /** What programs have open in the stack. */
+  readonly open = new Set<number>();
   private readonly context: StackContext;
 
   constructor(context: StackContext, id: number) {
@@ -50,6 +52,13 @@ export class Place {
   /** A call left work. */
   wake(): void {
     this.stack.wake();
+  }
+
+  /** The process ends: what is still open is closed, as a kernel does it. */
+  closeAll(): void {
+    const { sockets } = this;
+    for (const h of this.open) sockets.close(h);
+    this.open.clear();
   }
 
   /** The number of an interface by its name or number; -1 if there is none. */

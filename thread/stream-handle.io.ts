@@ -103,6 +103,7 @@ export class StreamHandle extends JSStream implements SocketUser, Teller {
   adopt(h: number, isIp6: boolean): void {
     this.h = h;
     this.isIp6 = isIp6;
+    this.place.open.add(h);
     this.place.stack.sockets.claim(h, this);
   }
 
@@ -368,6 +369,7 @@ export class StreamHandle extends JSStream implements SocketUser, Teller {
       const { sockets } = place;
       if (isAbort) sockets.abort(h);
       else sockets.close(h);
+      place.open.delete(h);
       place.wake();
     }
     this.h = -1;
