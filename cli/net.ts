@@ -8,34 +8,14 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isMainThread } from 'node:worker_threads';
 import { FailedError, UsageError } from '../core/assert.ts';
-import { StackHost } from '../engine/stack-host.io.ts';
-import { AddressState, isIp4, isLinkLocal, parseConfig, type Stack } from '../stack/stack.ts';
-import { placeOf } from '../thread/place.io.ts';
-import { type NodeApi, nodeApi, runEverywhere, runOutside } from '../thread/run.io.ts';
+import { lingerAtEnd, networkOfLine, openProgramHost } from '../engine/program-host.io.ts';
+import type { StackHost } from '../engine/stack-host.io.ts';
+import { type NodeApi, nodeApi, runEverywhere, type Stack } from '../thread/library.io.ts';
 import { networkOf } from './network-of.ts';
 
-export {
-  Errno,
-  Family,
-  How,
-  MessageFlag,
-  Ready,
-  SocketError,
-  SocketOption,
-  SocketType,
-  TcpOption,
-} from '../stack/stack.ts';
-export { createDgram } from '../thread/dgram.io.ts';
-export { createDns } from '../thread/dns.io.ts';
-export { MultiSocket, msocket } from '../thread/msocket.io.ts';
-export { createNet } from '../thread/net.io.ts';
-export type { StackContext } from '../thread/place.io.ts';
-export { type NodeApi, nodeApi, runEverywhere, runOutside } from '../thread/run.io.ts';
+export * from '../thread/library.io.ts';
 
 const LINE_DEFAULT = 'eth,auto';
-const READY_MS_MAX = 5000; // a network may have nobody who gives addresses
-const LINGER_MS_MAX = 2000; // for what the peer has not acknowledged when the program ends
-const LINGER_STEP_MS = 10;
 
 /** Where a new stack is, and what it is like. */
 export interface NewStackOptions {
@@ -78,7 +58,6 @@ export async function newStack(options: NewStackOptions = {}): Promise<WeftStack
   return Object.defineProperties(own, Object.getOwnPropertyDescriptors(api)) as typeof own & NodeApi;
 }
 
-/** The plug's own sockets are the host's, also when the program that asks for it is on another stack. */
 function openHost({
   net,
   line = LINE_DEFAULT,
@@ -86,37 +65,8 @@ function openHost({
   isBackground = true,
   tell = () => {},
 }: NewStackOptions): Promise<StackHost> {
-  return runOutside(async () => {
-    const plug = networkOf(net ?? (parseConfig(line).vnl || undefined));
-    const host = await StackHost.open({ ...plug, line, mac, tell, isBackground });
-    await Promise.race([hasAddresses(host.stack, line), host.ended]);
-    return host;
-  });
+  return openProgramHost({ ...networkOf(net ?? networkOfLine(line)), line, mac, tell, isBackground });
 }
-
-/** Fulfilled when an address can be used: of IPv4 where DHCP was asked for one, else any that is not link-local. */
-function hasAddresses(stack: Stack, line: string): Promise<void> {
-  const awaitsIp4 = /(^|,)(auto4?|dhcp)(,|$)/.test(line);
-  const { addresses } = stack;
-  const isReady = (): boolean =>
-    [...addresses.ids()].some((a) => {
-      const state = addresses.stateOf(a);
-      const address = addresses.addressOf(a);
-      if (addresses.ifaceOf(a) === LOOPBACK || state === AddressState.Tentative || state === AddressState.Duplicate)
-        return false;
-      return !isLinkLocal(address) && (!awaitsIp4 || isIp4(address));
-    });
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, READY_MS_MAX);
-    stack.onNews(() => {
-      if (!isReady()) return;
-      clearTimeout(timer);
-      resolve();
-    });
-  });
-}
-
-const LOOPBACK = 1;
 
 // The preload.
 
@@ -148,21 +98,6 @@ async function preload(): Promise<void> {
     process.stderr.write(`weft: ${error.message}\n`);
     process.exit(error instanceof UsageError ? 2 : 1);
   }
-}
-
-/** A kernel goes on sending for a process that is gone. Here the process waits a little, then says good-bye. */
-function lingerAtEnd(host: StackHost): void {
-  let waitedMs = 0;
-  process.on('beforeExit', () => {
-    if (!host.stack.tcp.isUnacknowledged || waitedMs >= LINGER_MS_MAX) return;
-    waitedMs += LINGER_STEP_MS;
-    setTimeout(() => {}, LINGER_STEP_MS);
-  });
-  process.on('exit', () => {
-    placeOf(host).closeAll();
-    host.flush();
-    host.close();
-  });
 }
 
 if (isPreload()) {

@@ -156,6 +156,20 @@ function listen2On(place: Place, { name, flags }: { name: string; flags: number 
   };
 }
 
+/** Node resets only what has its own TCP handle. Sockets with others are none of ours, and as before. */
+function resetOurs(): void {
+  const prototype = net.Socket.prototype as unknown as Record<'resetAndDestroy' | '_reset', Method>;
+  const real = prototype.resetAndDestroy;
+  prototype.resetAndDestroy = function (this: unknown) {
+    const socket = this as net.Socket & Internals & { _reset(): void };
+    if (!(socket._handle instanceof StreamHandle)) return real.call(socket);
+    if (socket.connecting) socket.once('connect', () => socket._reset());
+    else socket._reset();
+    return socket;
+  };
+}
+resetOurs();
+
 /** `node:net` as a program has it that is on a stack. */
 export type Net = Omit<typeof net, 'default'>;
 

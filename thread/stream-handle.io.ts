@@ -11,6 +11,7 @@ import {
   Family,
   How,
   isAnyAddress,
+  isLoopback,
   Ready,
   SocketName,
   SocketOption,
@@ -69,11 +70,14 @@ export function tellEnd(place: Place, h: number, isIp6: boolean, end: NodeEnd, w
 export function bindStream(place: Place, h: number, text: string, port: number, flags: number): number {
   const end = parseEnd(place, text);
   if (!end) return -Errno.EINVAL;
+  const { address } = end;
+  const isOwn = isAnyAddress(address) || isLoopback(address) || place.ifaceWith(address) >= 0;
+  if (!isOwn) return -Errno.EADDRNOTAVAIL;
   const { sockets } = place;
   sockets.setOption(h, SocketOption.ReuseAddress, 1);
   if ((flags & ONLY_IP6) !== 0) sockets.setOption(h, SocketOption.V6Only, 1);
   if ((flags & REUSE_PORT) !== 0) sockets.setOption(h, SocketOption.ReusePort, 1);
-  return sockets.bind(h, end.address, port, end.iface);
+  return sockets.bind(h, address, port, end.iface);
 }
 
 /** The class of handles that a `net.Socket` is given. */

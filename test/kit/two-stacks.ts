@@ -26,7 +26,11 @@ export class MemoryNet {
     return Array.from({ length: count }, (_, i) => {
       const number = i + 1;
       const { fabric } = this;
-      const stack = new Stack({ slab: fabric.slab, secret: secretOf(7, number + 100 * this.networks), nowUs: clockUs() });
+      const stack = new Stack({
+        slab: fabric.slab,
+        secret: secretOf(7, number + 100 * this.networks),
+        nowUs: clockUs(),
+      });
       const mac = Uint8Array.of(2, 0, 0, 0, 0, number);
       const iface = stack.addInterface({ name: 'eth0', mac, mtuBytes: 1500, takesOffload: true, dadTransmits: 0 });
       addAddress(stack, iface.number, `10.0.0.${number}/24`);
