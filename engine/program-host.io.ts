@@ -18,7 +18,8 @@ export const networkOfLine = (line: string): string | undefined => parseConfig(l
  */
 export function openProgramHost(options: StackHostOptions): Promise<StackHost> {
   return runOutside(async () => {
-    const host = await StackHost.open(options);
+    // A program does not wait 5 s for RFC 5227's probes, which no kernel sends either.
+    const host = await StackHost.open({ dadTransmits: 0, ...options });
     await Promise.race([hasAddresses(host.stack, options.line), host.ended]);
     return host;
   });

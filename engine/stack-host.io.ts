@@ -42,6 +42,8 @@ export interface StackHostOptions {
   readonly mac?: Uint8Array | undefined;
   /** False: checksums and segments are the stack's own work, whatever the plug could do. Default true. */
   readonly takesOffload?: boolean;
+  /** How often others are asked for an address before it is used; 0: it is used at once. Default: as RFC 5227 and 4862 have it. */
+  readonly dadTransmits?: number;
   /** The process does not go on for the network's sake: programs in it hold it while they wait for something. */
   readonly isBackground?: boolean;
   /** A line for the operator. */
@@ -84,6 +86,7 @@ export class StackHost {
       mac: options.mac ?? config.mac ?? randomMac(),
       mtuBytes: config.mtuBytes || MTU_BYTES,
       takesOffload: options.takesOffload ?? true,
+      ...(options.dadTransmits !== undefined && { dadTransmits: options.dadTransmits }),
     });
     const { fabric } = this;
     this.port = new StackPort(this.stack, this.iface, {
