@@ -39,7 +39,7 @@ export class DnsChannel {
   private readonly timeoutUs: number;
   private readonly tries: number;
   private servers: Server[] | undefined; // the stack's while undefined
-  private cancelled = new AbortController();
+  private readonly cancels = new Set<() => void>();
 
   /** @param timeout ms and @param tries as `new dns.Resolver` takes them; below 1: the defaults. */
   constructor(place: Place, timeout = -1, tries = -1) {
@@ -61,8 +61,7 @@ export class DnsChannel {
   }
 
   cancel(): void {
-    this.cancelled.abort();
-    this.cancelled = new AbortController();
+    for (const cancel of this.cancels) cancel();
   }
 
   getServers(): [string, number][] {
@@ -79,12 +78,18 @@ export class DnsChannel {
   setLocalAddress(): void {}
 
   private ask(request: Request, name: string, type: number): number {
-    const { place } = this;
-    const { signal } = this.cancelled;
-    const cancelled = new Promise<string>((resolve) => signal.addEventListener('abort', () => resolve('ECANCELLED')));
+    const { place, cancels } = this;
+    let cancel = (): void => {};
+    const cancelled = new Promise<string>((resolve) => {
+      cancel = () => resolve('ECANCELLED');
+    });
+    cancels.add(cancel);
     place.alive.hold();
     void Promise.race([this.find(name, type), cancelled])
-      .finally(() => place.alive.release())
+      .finally(() => {
+        cancels.delete(cancel);
+        place.alive.release();
+      })
       .then((found) => tell(request, typeof found === 'string' ? found : codeOf(found, type), found, type));
     return 0;
   }

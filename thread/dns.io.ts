@@ -6,6 +6,7 @@ import { isIP } from 'node:net';
 import { DnsChannel } from './dns-channel.io.ts';
 import { lookupOf } from './lookup.io.ts';
 import { dnsError } from './node-error.io.ts';
+import { withSymbolsOf } from './node-internals.io.ts';
 import { type Place, placeOf, type StackContext } from './place.io.ts';
 
 type Method = (...args: unknown[]) => unknown;
@@ -104,7 +105,7 @@ function promised(lookup: Method, hostname: unknown, options: unknown): Promise<
 
 /** getnameinfo(3): the name of an address, and of a port by /etc/services. */
 function lookupServiceOf(place: Place): Method {
-  return (...args) => {
+  return withSymbolsOf(realLookupService, (...args: unknown[]) => {
     const [address, port, callback] = args as [string, number, Method];
     const isSound =
       args.length === 3 && isIP(address) !== 0 && Number.isInteger(+port) && typeof callback === 'function';
@@ -116,7 +117,7 @@ function lookupServiceOf(place: Place): Method {
     };
     dnsFunctions(place).callback.reverse!(address, told);
     return {};
-  };
+  });
 }
 
 let services: ReadonlyMap<number, string> | undefined;

@@ -4,6 +4,7 @@ import * as dns from 'node:dns';
 import { isIP } from 'node:net';
 import { type Address, formatAddress, isIp4, Resolved } from '../stack/stack.ts';
 import { dnsError } from './node-error.io.ts';
+import { withSymbolsOf } from './node-internals.io.ts';
 import type { Place } from './place.io.ts';
 
 /** Node's own, before anybody patches the module. */
@@ -41,7 +42,7 @@ export function lookupOf(place: Place): Lookup {
     );
     return {};
   };
-  lookups.set(place, made);
+  lookups.set(place, withSymbolsOf(realLookup, made));
   return made;
 }
 

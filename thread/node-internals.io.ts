@@ -57,6 +57,14 @@ export function symbolOf(object: object, description: string): symbol {
   throw new Error(`Node ${process.version} has no ${description} where it is expected; weft/net cannot work on it`);
 }
 
+/** `to`, with the properties under symbols that `from` has: `util.promisify` looks for some on a function. */
+export function withSymbolsOf<T extends object>(from: object, to: T): T {
+  for (const symbol of Object.getOwnPropertySymbols(from)) {
+    Object.defineProperty(to, symbol, Object.getOwnPropertyDescriptor(from, symbol)!);
+  }
+  return to;
+}
+
 /** On `net.Socket.prototype`: closes the handle that a socket has, and gives it another. */
 export const REINITIALIZE: symbol = symbolOf(net.Socket.prototype, 'kReinitializeHandle');
 

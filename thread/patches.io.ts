@@ -14,6 +14,7 @@ import * as net from 'node:net';
 import { socketClass } from './dgram.io.ts';
 import { type DnsFunctions, dnsFunctions, resolverClass } from './dns.io.ts';
 import { connectOn, listenOn, listenOutside, normalizedOf } from './net.io.ts';
+import { withSymbolsOf } from './node-internals.io.ts';
 import { current, PLACE, type Place, runIn } from './place.io.ts';
 
 type Method = (this: unknown, ...args: unknown[]) => unknown;
@@ -104,11 +105,7 @@ function patchFunctions(module: object, which: keyof DnsFunctions): void {
       const own = place && dnsFunctions(place)[which][key];
       return own ? own(...args) : real.apply(this, args);
     };
-    // `util.promisify` looks for symbols on the function.
-    for (const symbol of Object.getOwnPropertySymbols(real)) {
-      Object.defineProperty(patched, symbol, Object.getOwnPropertyDescriptor(real, symbol)!);
-    }
-    replace(module, key, Object.defineProperty(patched, 'name', { value: key }));
+    replace(module, key, Object.defineProperty(withSymbolsOf(real, patched), 'name', { value: key }));
   }
 }
 

@@ -9,6 +9,7 @@ import {
   Family,
   GroupChange,
   isAnyAddress,
+  isMulticast,
   parseAddress,
   SocketOption,
   SocketType,
@@ -295,7 +296,7 @@ export class UdpHandle implements SocketUser, Teller {
   private changeGroup(change: GroupChange, groupText: string, ifaceText?: string, sourceText?: string): number {
     const group = parseAddress(groupText.split('%')[0]!);
     const source = sourceText === undefined ? undefined : parseAddress(sourceText);
-    if (!group || (sourceText !== undefined && !source)) return -Errno.EINVAL;
+    if (!group || !isMulticast(group) || (sourceText !== undefined && !source)) return -Errno.EINVAL;
     const zone = groupText.split('%')[1];
     const iface = this.ifaceOf(ifaceText ?? (zone === undefined ? undefined : `::%${zone}`));
     if (iface < 0) return iface;
