@@ -4,11 +4,12 @@
 //   WEFT_NET     the network, as everywhere: a name, a directory, a VNL
 //   WEFT_STACK   the host's line of configuration, as of `weft stack`: `eth,auto` by default
 
+import { createRequire, syncBuiltinESMExports } from 'node:module';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { isMainThread } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { FailedError, UsageError } from '../core/assert.ts';
-import { lingerAtEnd, networkOfLine, openProgramHost } from '../engine/program-host.io.ts';
+import { closeProgramHost, lingerAtEnd, networkOfLine, openProgramHost } from '../engine/program-host.io.ts';
 import type { StackHost } from '../engine/stack-host.io.ts';
 import { type NodeApi, nodeApi, runEverywhere, type Stack } from '../thread/library.io.ts';
 import { networkOf } from './network-of.ts';
@@ -35,7 +36,7 @@ export interface NewStackOptions {
 export interface WeftStack extends NodeApi, AsyncDisposable {
   readonly stack: Stack;
   tick(): void;
-  /** Takes it out of the network. What is open fails with ECONNABORTED. */
+  /** Takes it out of the network. What is open is closed. */
   close(): void;
 }
 
@@ -51,8 +52,8 @@ export async function newStack(options: NewStackOptions = {}): Promise<WeftStack
   const own = {
     stack: host.stack,
     tick: () => host.tick(),
-    close: () => host.close(),
-    [Symbol.asyncDispose]: async () => host.close(),
+    close: () => closeProgramHost(host),
+    [Symbol.asyncDispose]: async () => closeProgramHost(host),
   };
   const api = nodeApi(host);
   return Object.defineProperties(own, Object.getOwnPropertyDescriptors(api)) as typeof own & NodeApi;
@@ -92,6 +93,7 @@ async function preload(): Promise<void> {
     const host = await openHost({ line, tell, ...(net !== undefined && { net }) });
     host.ended.catch((error: Error) => process.stderr.write(`weft: ${error.message}\n`));
     runEverywhere(host);
+    refuseWorkers();
     lingerAtEnd(host);
   } catch (error) {
     if (!(error instanceof UsageError || error instanceof FailedError)) throw error;
@@ -100,10 +102,15 @@ async function preload(): Promise<void> {
   }
 }
 
-if (isPreload()) {
-  if (isMainThread) await preload();
-  else {
-    process.stderr.write('weft: weft/net works in the main thread only; worker threads are refused\n');
-    process.exit(1);
-  }
+/** A thread would be on the host's network. Node runs no preload in workers that are made of text, so none is made at all. */
+function refuseWorkers(): void {
+  const workers = createRequire(import.meta.url)('node:worker_threads') as { Worker: typeof Worker };
+  workers.Worker = new Proxy(workers.Worker, {
+    construct: () => {
+      throw new Error('weft/net: worker threads are refused, as they would be on the network of the host');
+    },
+  });
+  syncBuiltinESMExports();
 }
+
+if (isPreload()) await preload();

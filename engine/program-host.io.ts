@@ -51,6 +51,13 @@ function hasAddresses(stack: Stack, line: string): Promise<void> {
   });
 }
 
+/** Takes a host out of the network: programs lose what they have open there. */
+export function closeProgramHost(host: StackHost): void {
+  placeOf(host).endAll();
+  host.flush();
+  host.close();
+}
+
 /** A kernel goes on sending for a process that is gone. Here the process waits a little, then says good-bye. */
 export function lingerAtEnd(host: StackHost): void {
   let waitedMs = 0;

@@ -47,6 +47,7 @@ export class MultiSocket implements SocketUser {
   constructor(place: Place, number: number) {
     this.place = place;
     this.number = number;
+    place.open.add(this);
     place.stack.sockets.claim(number, this);
   }
 
@@ -143,9 +144,14 @@ export class MultiSocket implements SocketUser {
     }
   }
 
+  end(): void {
+    this.close();
+  }
+
   close(): number {
     const { number } = this;
     this.number = -1;
+    this.place.open.delete(this);
     this.changed();
     return this.woken(this.place.sockets.close(number));
   }
@@ -154,6 +160,7 @@ export class MultiSocket implements SocketUser {
   abort(): number {
     const { number } = this;
     this.number = -1;
+    this.place.open.delete(this);
     this.changed();
     return this.woken(this.place.sockets.abort(number));
   }

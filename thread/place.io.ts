@@ -21,6 +21,12 @@ export interface StackContext {
   tick(): void;
 }
 
+/** A socket or server of a program: its number in the stack, and its end. */
+export interface Open {
+  readonly number: number;
+  end(): void;
+}
+
 /** One stack, as programs are in it. There is one of it for each stack. */
 export class Place {
   /** What pools are told apart by. */
@@ -29,7 +35,7 @@ export class Place {
   readonly turns = new Turns();
   readonly alive = new Alive();
   /** What programs have open in the stack. */
-  readonly open = new Set<number>();
+  readonly open = new Set<Open>();
   private readonly context: StackContext;
 
   constructor(context: StackContext, id: number) {
@@ -57,8 +63,13 @@ export class Place {
   /** The process ends: what is still open is closed, as a kernel does it. */
   closeAll(): void {
     const { sockets } = this;
-    for (const h of this.open) sockets.close(h);
+    for (const { number } of this.open) sockets.close(number);
     this.open.clear();
+  }
+
+  /** The stack goes: programs lose what they have open, and hear of it as of a `close` or `destroy` of their own. */
+  endAll(): void {
+    for (const one of [...this.open]) one.end();
   }
 
   /** The number of an interface by its name or number; -1 if there is none. */

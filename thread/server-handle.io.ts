@@ -2,6 +2,7 @@
 
 import { AsyncResource } from 'node:async_hooks';
 import { Errno, Family, SocketType, type SocketUser } from '../stack/stack.ts';
+import { OWNER } from './node-internals.io.ts';
 import type { Place } from './place.io.ts';
 import { bindStream, type NodeEnd, StreamHandle, tellEnd } from './stream-handle.io.ts';
 import type { Teller } from './turns.io.ts';
@@ -36,9 +37,19 @@ export class ServerHandle implements SocketUser, Teller {
     const result = place.sockets.listen(h, backlog);
     if (result < 0) return result;
     this.isListening = true;
+    place.open.add(this);
     place.stack.sockets.claim(h, this);
     this.weigh();
     return 0;
+  }
+
+  get number(): number {
+    return this.h;
+  }
+
+  end(): void {
+    const owner = (this as unknown as Record<symbol, { close(): void } | undefined>)[OWNER];
+    this.scope.runInAsyncScope(() => (owner ?? this).close());
   }
 
   getAsyncId(): number {
@@ -65,6 +76,7 @@ export class ServerHandle implements SocketUser, Teller {
 
   close(told?: () => void): void {
     const { place, h } = this;
+    place.open.delete(this);
     if (h >= 0) {
       place.sockets.close(h);
       place.wake();

@@ -48,6 +48,10 @@ interface Write {
   isSent: boolean;
 }
 
+interface Destroyable {
+  destroy(error?: Error): void;
+}
+
 /** An end of a socket, as Node asks for it. */
 export interface NodeEnd {
   address?: string;
@@ -107,7 +111,7 @@ export class StreamHandle extends JSStream implements SocketUser, Teller {
   adopt(h: number, isIp6: boolean): void {
     this.h = h;
     this.isIp6 = isIp6;
-    this.place.open.add(h);
+    this.place.open.add(this);
     this.place.stack.sockets.claim(h, this);
   }
 
@@ -221,6 +225,12 @@ export class StreamHandle extends JSStream implements SocketUser, Teller {
     return 0;
   }
 
+  end(): void {
+    const { owner } = this;
+    if (owner) this.scope.runInAsyncScope(() => owner.destroy());
+    else this.close();
+  }
+
   // What the stack calls.
 
   changed(): void {
@@ -281,8 +291,8 @@ export class StreamHandle extends JSStream implements SocketUser, Teller {
     return true;
   }
 
-  private get owner(): { destroy(error: Error): void } | undefined {
-    return (this as unknown as Record<symbol, { destroy(error: Error): void } | undefined>)[OWNER];
+  private get owner(): Destroyable | undefined {
+    return (this as unknown as Record<symbol, Destroyable | undefined>)[OWNER];
   }
 
   /** Gives the stack what it takes now, and the end behind it. */
@@ -369,11 +379,11 @@ export class StreamHandle extends JSStream implements SocketUser, Teller {
     if (this.isClosed) return;
     this.isClosed = true;
     const { h, place } = this;
+    place.open.delete(this);
     if (h >= 0) {
       const { sockets } = place;
       if (isAbort) sockets.abort(h);
       else sockets.close(h);
-      place.open.delete(h);
       place.wake();
     }
     this.h = -1;

@@ -15,7 +15,7 @@ import {
   SocketType,
   type SocketUser,
 } from '../stack/stack.ts';
-import type { Request } from './node-internals.io.ts';
+import { OWNER, type Request } from './node-internals.io.ts';
 import { type Place, parseEnd } from './place.io.ts';
 import { type NodeEnd, tellEnd } from './stream-handle.io.ts';
 import type { Teller } from './turns.io.ts';
@@ -68,6 +68,15 @@ export class UdpHandle implements SocketUser, Teller {
     this.isIp6 = isIp6;
   }
 
+  get number(): number {
+    return this.h;
+  }
+
+  end(): void {
+    const owner = (this as unknown as Record<symbol, { close(): void } | undefined>)[OWNER];
+    this.scope.runInAsyncScope(() => (owner ?? this).close());
+  }
+
   getAsyncId(): number {
     return this.scope.asyncId();
   }
@@ -92,6 +101,7 @@ export class UdpHandle implements SocketUser, Teller {
       return result;
     }
     this.h = h;
+    this.place.open.add(this);
     sockets.claim(h, this);
     return 0;
   }
@@ -230,6 +240,7 @@ export class UdpHandle implements SocketUser, Teller {
     if (this.isClosed) return;
     this.isClosed = true;
     const { place, h } = this;
+    place.open.delete(this);
     if (h >= 0) place.sockets.close(h);
     this.h = -1;
     this.weigh();
