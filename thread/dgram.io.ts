@@ -31,7 +31,25 @@ export function moveTo<T extends dgram.Socket>(place: Place, socket: T, options:
   (handle as unknown as Record<symbol, unknown>)[OWNER] = socket;
   state.handle.close();
   state.handle = handle;
+  bindExclusively(socket);
   return socket;
+}
+
+/** A worker of a cluster would ask the primary, which binds on the host. */
+function bindExclusively(socket: dgram.Socket): void {
+  const real = socket.bind as (this: unknown, ...args: unknown[]) => unknown;
+  const value = (...args: unknown[]): unknown => {
+    const [port, address] = args;
+    const callback = args.at(-1);
+    const isObject = typeof port === 'object' && port !== null;
+    if (isObject && ('fd' in port || 'recvStart' in port)) return real.apply(socket, args);
+    const own = isObject
+      ? port
+      : { ...(typeof port !== 'function' && { port }), ...(typeof address === 'string' && { address }) };
+    const rest = typeof callback === 'function' ? [callback] : [];
+    return real.call(socket, { ...own, exclusive: true }, ...rest);
+  };
+  Object.defineProperty(socket, 'bind', { value, configurable: true, writable: true });
 }
 
 /** Node's own constructor, before anybody patches the module: a function, called with `new` or as a base. */
