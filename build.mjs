@@ -13,6 +13,7 @@ await build({
     weft: 'cli/main.ts',
     fabric: 'engine/fabric-worker.io.ts',
     enter: 'cli/enter.ts',
+    net: 'cli/net.ts',
     bench: 'bench/main.ts',
     'bench-generator': 'bench/generator.ts',
     'bench-stack': 'bench/stack-load.ts',

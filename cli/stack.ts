@@ -1,13 +1,12 @@
 // `weft stack`: a host on weft's own TCP/IP stack, in this process.
 
-import { existsSync } from 'node:fs';
-import { FailedError, UsageError } from '../core/assert.ts';
+import { UsageError } from '../core/assert.ts';
 import { StackHost } from '../engine/stack-host.io.ts';
 import type { Serving } from '../engine/stack-listen.io.ts';
 import { forwardIn, forwardOut } from '../engine/stack-relay.io.ts';
 import { openServices } from '../engine/stack-services.io.ts';
 import { parseMac } from './address.ts';
-import { networkDirectory, networkName } from './net-dir.ts';
+import { networkOf } from './network-of.ts';
 import { parseForward } from './stack-options.ts';
 
 export interface StackOptions {
@@ -50,16 +49,6 @@ export async function stack(line: string | undefined, options: StackOptions): Pr
     for (const serving of open) serving.close();
     host.close();
   }
-}
-
-/** A name or a directory has to be up, like anywhere else; a VNL may wait for the other side. */
-function networkOf(net: string | undefined): { name: string; vnl: string; mustBeUp: boolean } {
-  const name = networkName(net);
-  if (name.includes('://')) return { name, vnl: name, mustBeUp: false };
-  const directory = networkDirectory(name);
-  if (existsSync(`${directory}/stream`)) return { name, vnl: `stream://${directory}/stream`, mustBeUp: true };
-  if (existsSync(`${directory}/ctl`)) return { name, vnl: `vde://${directory}`, mustBeUp: false };
-  throw new FailedError(`network '${name}' is not up (nobody serves ${directory}); start it with: weft up`);
 }
 
 function macOf(text: string | undefined): Uint8Array | undefined {

@@ -7,7 +7,7 @@ import { NEVER, waitMs } from '../core/time.ts';
 import { fillVector } from '../plug/datagram-port.io.ts';
 import type { NativeHost, PortInfo, Watcher } from '../plug/plug.ts';
 import { Epoll } from '../sys/epoll.io.ts';
-import { addressOf, pollReadable, sys, whyNoNative } from '../sys/libc.io.ts';
+import { addressOf, type Polling, pollReadable, sys, whyNoNative } from '../sys/libc.io.ts';
 import { Sockets } from '../sys/socket.io.ts';
 import { Breath } from './breath.ts';
 import { Attachment, type Network } from './network.ts';
@@ -24,6 +24,8 @@ export interface FabricOptions {
   rxUsecs?: number;
   /** A line for the operator. */
   tell?: (text: string) => void;
+  /** On a program's loop: what it waits for does not keep the process alive. */
+  isBackground?: boolean;
 }
 
 interface Timer {
@@ -59,7 +61,7 @@ export class Fabric implements NativeHost {
   private isInterrupted = false;
   private scheduled: NodeJS.Immediate | undefined;
   private timeout: NodeJS.Timeout | undefined;
-  private poller: { close(): void } | undefined;
+  private poller: Polling | undefined;
   private isOnLoop = false;
 
   constructor(options: FabricOptions = {}) {
@@ -219,6 +221,7 @@ export class Fabric implements NativeHost {
   runOnLoop(): void {
     this.isOnLoop = true;
     if (this.epoll) this.poller = pollReadable(this.epoll.fd, () => this.loopTurn());
+    if (this.options.isBackground) this.poller?.unref();
     this.schedule();
   }
 
@@ -278,7 +281,9 @@ export class Fabric implements NativeHost {
     clearTimeout(this.timeout);
     const ms = this.idleMs();
     // A timer further away than the longest wait needs another look then; nothing else does.
-    if (ms < WAIT_MS_MAX || this.timers.length > 0) this.timeout = setTimeout(() => this.loopTurn(), ms);
+    if (ms >= WAIT_MS_MAX && this.timers.length === 0) return;
+    this.timeout = setTimeout(() => this.loopTurn(), ms);
+    if (this.options.isBackground) this.timeout.unref();
   }
 
   private expireTimers(): void {

@@ -22,6 +22,7 @@ const CABLE = 'cable';
 const PLUG_END = 0;
 const STACK_END = 1;
 const MTU_BYTES = 1500;
+const FLUSH_TURNS_MAX = 16;
 const LOOK_US = 100 * US_PER_MS; // how late news may be: what changes at once is told in one line
 
 // A plug of these leaves for ever when it leaves; the others come back.
@@ -41,6 +42,10 @@ export interface StackHostOptions {
   readonly mac?: Uint8Array | undefined;
   /** False: checksums and segments are the stack's own work, whatever the plug could do. Default true. */
   readonly takesOffload?: boolean;
+  /** How often others are asked for an address before it is used; 0: it is used at once. Default: as RFC 5227 and 4862 have it. */
+  readonly dadTransmits?: number;
+  /** The process does not go on for the network's sake: programs in it hold it while they wait for something. */
+  readonly isBackground?: boolean;
   /** A line for the operator. */
   readonly tell: (text: string) => void;
 }
@@ -73,7 +78,7 @@ export class StackHost {
       this.settle = { resolve, reject };
     });
     this.ended.catch(() => {}); // who waits for it hears of it
-    this.fabric = new Fabric({ tell: options.tell });
+    this.fabric = new Fabric({ tell: options.tell, isBackground: options.isBackground ?? false });
     const secret = new Int32Array(new Uint8Array(randomBytes(16)).buffer);
     this.stack = new Stack({ slab: this.fabric.slab, secret, nowUs: clockUs() });
     this.iface = this.stack.addInterface({
@@ -81,6 +86,7 @@ export class StackHost {
       mac: options.mac ?? config.mac ?? randomMac(),
       mtuBytes: config.mtuBytes || MTU_BYTES,
       takesOffload: options.takesOffload ?? true,
+      ...(options.dadTransmits !== undefined && { dadTransmits: options.dadTransmits }),
     });
     const { fabric } = this;
     this.port = new StackPort(this.stack, this.iface, {
@@ -112,6 +118,13 @@ export class StackHost {
   /** Programs are about to call the stack outside of its turns: it reads the clock. */
   tick(): void {
     this.stack.tick(clockUs());
+  }
+
+  /** Sends what may be sent at once: for who ends the process without another turn of its loop. */
+  flush(): void {
+    this.tick();
+    this.stack.wake();
+    for (let turns = 0; turns < FLUSH_TURNS_MAX; turns++) this.fabric.turn(0);
   }
 
   close(): void {

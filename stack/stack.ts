@@ -81,6 +81,7 @@ export { ADVERTISEMENT, type AdvertisedPrefix, type Advertisement } from './auto
 export { AUTOCONF, type AutoconfOptions } from './autoconf/autoconf.ts';
 export { type Config, parseConfig } from './config/config.ts';
 export { interfaceOptionsOf } from './config/interface-options.ts';
+export { answers as answersQuestion, outcomeOf, Resolved } from './config/resolver-reply.ts';
 export { Errno, errnoName } from './errno.ts';
 export { ANY_IFACE, LOOPBACK_IFACE } from './ip.ts';
 export { LIMITS, type Limits } from './limits.ts';
@@ -111,7 +112,7 @@ export {
   UdpSocket,
 } from './socket/streams.ts';
 export { type StackHost, StackPort } from './stack-port.ts';
-export { RESET, Ready, SILENT, State as TcpState, TcpOption } from './tcp/tcp.ts';
+export { How, RESET, Ready, SILENT, State as TcpState, TcpOption } from './tcp/tcp.ts';
 
 const HEADER_BYTES = ethernet.HEADER_BYTES;
 

@@ -100,9 +100,15 @@ export function check(result: number, what: string): number {
   return result;
 }
 
+/** A descriptor that is polled. `unref`: the process need not go on for it. */
+export interface Polling {
+  close(): void;
+  unref(): void;
+}
+
 /** Calls `callback` on this thread's libuv loop whenever `fd` is readable. Keep the handle: if it is collected, polling ends. */
-export function pollReadable(fd: number, callback: () => void): { close(): void } {
-  const handle = (loaded() as unknown as { node: { poll(fd: number, cb: () => void): { close(): void } } }).node.poll(
+export function pollReadable(fd: number, callback: () => void): Polling {
+  const handle = (loaded() as unknown as { node: { poll(fd: number, cb: () => void): Polling } }).node.poll(
     fd,
     callback,
   );

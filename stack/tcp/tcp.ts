@@ -27,7 +27,7 @@ import type { Limits } from '../limits.ts';
 import type { IcmpError, Packet } from '../packet.ts';
 import type { Part, Shared } from '../shared.ts';
 import * as closing from './close.ts';
-import { STATE_NAMES, type State, type TcpOption } from './constants.ts';
+import { STATE_NAMES, State, type TcpOption } from './constants.ts';
 import { Core, type MtuSink } from './core.ts';
 import { takeIcmp } from './icmp.ts';
 import { receivePacket } from './input.ts';
@@ -331,6 +331,18 @@ export class Tcp implements Transport, Part {
     return this.isOurs(c) ? (this.core.senders[c] ?? 0) : 0;
   }
 
+  /** True while a connection has bytes, or its end, that the peer has not acknowledged. */
+  get isUnacknowledged(): boolean {
+    const { core } = this;
+    for (let c = 0; c < core.table.size; c++) {
+      if (!core.table.isUsed(c)) continue;
+      const state = core.col.state[c]!;
+      const isEnding = state === State.FinWait1 || state === State.Closing || state === State.LastAck;
+      if (isEnding || (isOpened(state) && core.queued(c) > 0)) return true;
+    }
+    return false;
+  }
+
   /** Gives the memory of all connections back. Nobody is told, nothing is sent. */
   releaseMemory(): void {
     const { core } = this;
@@ -345,3 +357,6 @@ export class Tcp implements Transport, Part {
     load(this.core, state);
   }
 }
+
+/** The handshake is over. */
+const isOpened = (state: number): boolean => state === State.Established || state === State.CloseWait;
