@@ -30,6 +30,7 @@ import * as icmp6 from '../wire/icmp6.ts';
 import { PAYLOAD_BYTES_MAX } from './datagram-batch.ts';
 import { FlowErrors } from './flow-errors.ts';
 import { FlowReceiver } from './flow-receiver.ts';
+import { FlowRoom } from './flow-room.ts';
 import { FlowSender } from './flow-sender.ts';
 import { FlowTable, flowKey, MappingFlag, NO_ROW } from './flow-table.ts';
 import { whereText } from './flow-text.ts';
@@ -52,7 +53,6 @@ export const ECHO: EchoOptions = {
   remotesOfOneMax: 256,
 };
 
-const DONE_AFTER_US = US_PER_S; // an answered exchange that may go
 const RECEIVE_BYTES = 1 << 20; // what guests send in one breath
 const KEY = 0x6563686f;
 const UNCUT6_BYTES = 1280 - 40; // RFC 8200 §5: every path takes it
@@ -61,6 +61,7 @@ const NO_PORT = 0;
 /** The user of its sockets on both sides; who owns it gives it turns as to a part of the stack. */
 export class EchoFlows {
   readonly table: FlowTable;
+  private readonly room: FlowRoom;
   private readonly parts: FlowParts;
   private readonly options: EchoOptions;
   private readonly timers: TimerWheel;
@@ -81,7 +82,7 @@ export class EchoFlows {
     const key = flowKey(parts.stack.shared.secret, KEY);
     this.table = new FlowTable({ mappingsMax, remotesMax, remotesOfStationMax, remotesOfOneMax, key });
     this.timers = new TimerWheel({ timersMax: mappingsMax });
-    parts.caps.setGiver(FlowKind.Echo, (station) => this.evict(station));
+    this.room = new FlowRoom(parts, this.table, FlowKind.Echo, (m) => this.remove(m));
     this.errors = new FlowErrors(parts);
     this.receiver = new FlowReceiver(parts, {
       deliver: (m, from, _port, at, bytes, hops, trafficClass) => this.deliver(m, from, at, bytes, hops, trafficClass),
@@ -230,7 +231,7 @@ export class EchoFlows {
   private openMapping(guest: Address, id: number, isIp6: boolean, mac: number): number {
     const { parts, table, hostName } = this;
     const { host, caps, counters } = parts;
-    const station = this.count(guest, mac);
+    const station = this.room.take(guest, mac);
     if (station === NO_STATION) return NO_ROW;
     let h = host.openEcho(isIp6, id);
     if (h === -Errno.EADDRINUSE) h = host.openEcho(isIp6, 0);
@@ -250,37 +251,6 @@ export class EchoFlows {
     this.receiver.add(h, m);
     this.timers.set(m, nowUs + this.options.timeoutUs);
     return m;
-  }
-
-  /** Counts a mapping in: its station, or `NO_STATION`. Exchanges that are done may have to go. */
-  private count(guest: Address, mac: number): number {
-    const { caps, counters } = this.parts;
-    if (this.table.isFull && !this.makeRoom(NO_STATION)) {
-      counters.guestFull++;
-      return NO_STATION;
-    }
-    let station = caps.take(FlowKind.Echo, guest, mac);
-    const own = station === NO_STATION ? caps.find(guest, mac) : NO_STATION;
-    if (own !== NO_STATION && this.makeRoom(own)) station = caps.take(FlowKind.Echo, guest, mac);
-    if (station === NO_STATION && own === NO_STATION && this.makeRoom(NO_STATION))
-      station = caps.take(FlowKind.Echo, guest, mac);
-    if (station === NO_STATION) counters.guestFull++;
-    return station;
-  }
-
-  /** Ends an exchange that is done, of a station or of anybody (`NO_STATION`); false if there is none. */
-  private makeRoom(station: number): boolean {
-    const m = this.table.findDone(station, this.parts.stack.shared.nowUs - DONE_AFTER_US);
-    if (m !== NO_ROW) this.remove(m);
-    return m !== NO_ROW;
-  }
-
-  private evict(station: number): boolean {
-    const m = this.table.findIdle(station);
-    if (m === NO_ROW) return false;
-    this.parts.counters.evicted++;
-    this.remove(m);
-    return true;
   }
 
   // From outside

@@ -34,6 +34,7 @@ import {
 import { PAYLOAD_BYTES_MAX } from './datagram-batch.ts';
 import { FlowErrors } from './flow-errors.ts';
 import { FlowReceiver } from './flow-receiver.ts';
+import { FlowRoom } from './flow-room.ts';
 import { FlowSender } from './flow-sender.ts';
 import { FlowTable, flowKey, MappingFlag, NO_ROW, RemoteFlag } from './flow-table.ts';
 import { whereText } from './flow-text.ts';
@@ -84,7 +85,6 @@ export interface ClientNames {
 
 const WELL_KNOWN_PORTS = 1024;
 const STREAM_AFTER_US = 2 * US_PER_S; // as conntrack's
-const DONE_AFTER_US = US_PER_S; // an answered exchange that may go
 const RECEIVE_BYTES = 8 << 20; // what guests send in one breath
 const KEY = 0x75647020;
 const UNCUT6_BYTES = 1280 - 40 - 8; // RFC 8200 §5: every path takes it
@@ -93,6 +93,7 @@ const UNLISTED = -2; // from nobody that the guest sent to, but it may come
 /** The user of its sockets on both sides; who owns it gives it turns as to a part of the stack. */
 export class UdpFlows {
   readonly table: FlowTable;
+  private readonly room: FlowRoom;
   private readonly parts: FlowParts;
   private readonly options: UdpOptions;
   private readonly timers: TimerWheel;
@@ -115,7 +116,7 @@ export class UdpFlows {
     const key = flowKey(parts.stack.shared.secret, KEY);
     this.table = new FlowTable({ mappingsMax, remotesMax, remotesOfStationMax, remotesOfOneMax, clientsMax, key });
     this.timers = new TimerWheel({ timersMax: mappingsMax });
-    parts.caps.setGiver(FlowKind.Udp, (station) => this.evict(station));
+    this.room = new FlowRoom(parts, this.table, FlowKind.Udp, (m) => this.remove(m));
     this.errors = new FlowErrors(parts);
     this.receiver = new FlowReceiver(parts, {
       deliver: (m, from, port, at, bytes, hops, trafficClass) =>
@@ -279,11 +280,11 @@ export class UdpFlows {
   private openMapping(guest: Address, port: number, isIp6: boolean, mac: number): number {
     const { table } = this;
     const { caps, counters } = this.parts;
-    const station = this.count(guest, mac);
+    const station = this.room.take(guest, mac);
     if (station === NO_STATION) return NO_ROW;
     let h = this.openSocket(isIp6, port);
     if (h < 0 && h !== -Errno.EADDRNOTAVAIL) {
-      const hasRoom = this.makeRoom(NO_STATION) || caps.relieve(FlowKind.Udp, guest, mac);
+      const hasRoom = this.room.make(NO_STATION) || caps.relieve(FlowKind.Udp, guest, mac);
       if (hasRoom) h = this.openSocket(isIp6, port);
     }
     if (h < 0) {
@@ -320,37 +321,6 @@ export class UdpFlows {
     this.receiver.add(h, m);
     parts.host.want(h, HostReady.In);
     return m;
-  }
-
-  /** Counts a mapping in: its station, or `NO_STATION`. Exchanges that are done may have to go. */
-  private count(guest: Address, mac: number): number {
-    const { caps, counters } = this.parts;
-    if (this.table.isFull && !this.makeRoom(NO_STATION)) {
-      counters.guestFull++;
-      return NO_STATION;
-    }
-    let station = caps.take(FlowKind.Udp, guest, mac);
-    const own = station === NO_STATION ? caps.find(guest, mac) : NO_STATION;
-    if (own !== NO_STATION && this.makeRoom(own)) station = caps.take(FlowKind.Udp, guest, mac);
-    if (station === NO_STATION && own === NO_STATION && this.makeRoom(NO_STATION))
-      station = caps.take(FlowKind.Udp, guest, mac);
-    if (station === NO_STATION) counters.guestFull++;
-    return station;
-  }
-
-  /** Ends an exchange that is done, of a station or of anybody (`NO_STATION`); false if there is none. */
-  private makeRoom(station: number): boolean {
-    const m = this.table.findDone(station, this.parts.stack.shared.nowUs - DONE_AFTER_US);
-    if (m !== NO_ROW) this.remove(m);
-    return m !== NO_ROW;
-  }
-
-  private evict(station: number): boolean {
-    const m = this.table.findIdle(station);
-    if (m === NO_ROW) return false;
-    this.parts.counters.evicted++;
-    this.remove(m);
-    return true;
   }
 
   // Among guests
