@@ -2,6 +2,7 @@
 
 import { AsyncResource } from 'node:async_hooks';
 import { Errno, Family, SocketType, type SocketUser } from '../stack/stack.ts';
+import { Handle } from './handle.io.ts';
 import { OWNER } from './node-internals.io.ts';
 import type { Place } from './place.io.ts';
 import { bindStream, type NodeEnd, StreamHandle, tellEnd } from './stream-handle.io.ts';
@@ -10,21 +11,18 @@ import type { Teller } from './turns.io.ts';
 const RETRY_MS = 100; // too many sockets: connections wait in the backlog
 
 /** What Node's `Server` calls, and `onconnection` that it sets. */
-export class ServerHandle implements SocketUser, Teller {
+export class ServerHandle extends Handle implements SocketUser, Teller {
   isWaiting = false;
   onconnection: ((status: number, client: StreamHandle) => void) | undefined;
-  private readonly place: Place;
   private readonly scope = new AsyncResource('WEFTSERVER');
   private readonly isIp6: boolean;
   private h: number;
   private failure = 0; // of what came before `listen`, which tells it as Node does
-  private hasRef_ = true;
   private isListening = false;
-  private isHolding = false;
 
   /** Binds. If that fails, `listen` says so. */
   constructor(place: Place, address: string, port: number, flags: number) {
-    this.place = place;
+    super(place);
     this.isIp6 = address.includes(':');
     this.h = place.sockets.socket(this.isIp6 ? Family.Inet6 : Family.Inet, SocketType.Stream);
     if (this.h < 0) this.failure = this.h;
@@ -60,20 +58,6 @@ export class ServerHandle implements SocketUser, Teller {
     return tellEnd(this.place, this.h, this.isIp6, end, 'local');
   }
 
-  ref(): void {
-    this.hasRef_ = true;
-    this.weigh();
-  }
-
-  unref(): void {
-    this.hasRef_ = false;
-    this.weigh();
-  }
-
-  hasRef(): boolean {
-    return this.hasRef_;
-  }
-
   close(told?: () => void): void {
     const { place, h } = this;
     place.open.delete(this);
@@ -106,11 +90,7 @@ export class ServerHandle implements SocketUser, Teller {
     return true;
   }
 
-  private weigh(): void {
-    const mustHold = this.isListening && this.hasRef_;
-    if (mustHold === this.isHolding) return;
-    this.isHolding = mustHold;
-    if (mustHold) this.place.alive.hold();
-    else this.place.alive.release();
+  protected get mustHold(): boolean {
+    return this.isListening;
   }
 }

@@ -15,6 +15,7 @@ import {
   SocketType,
   type SocketUser,
 } from '../stack/stack.ts';
+import { Handle } from './handle.io.ts';
 import { OWNER, type Request } from './node-internals.io.ts';
 import { type Place, parseEnd } from './place.io.ts';
 import { type NodeEnd, tellEnd } from './stream-handle.io.ts';
@@ -49,22 +50,19 @@ interface Failure {
 }
 
 /** The handle; Node sets `onmessage`. */
-export class UdpHandle implements SocketUser, Teller {
+export class UdpHandle extends Handle implements SocketUser, Teller {
   isWaiting = false;
   onmessage: ((count: number, handle: this, bytes?: Buffer, from?: NodeEnd) => void) | undefined;
   lookup: ((address: string, callback: (error: Error | null, address: string) => void) => void) | undefined;
-  private readonly place: Place;
   private readonly isIp6: boolean;
   private readonly scope = new AsyncResource('WEFTUDP');
   private readonly waiting: Waiting[] = [];
   private h = -1;
   private isReceiving = false;
   private isClosed = false;
-  private hasRef_ = true;
-  private isHolding = false;
 
   constructor(place: Place, isIp6: boolean) {
-    this.place = place;
+    super(place);
     this.isIp6 = isIp6;
   }
 
@@ -222,20 +220,6 @@ export class UdpHandle implements SocketUser, Teller {
     return this.waiting.length;
   }
 
-  ref(): void {
-    this.hasRef_ = true;
-    this.weigh();
-  }
-
-  unref(): void {
-    this.hasRef_ = false;
-    this.weigh();
-  }
-
-  hasRef(): boolean {
-    return this.hasRef_;
-  }
-
   close(told?: () => void): void {
     if (this.isClosed) return;
     this.isClosed = true;
@@ -329,11 +313,7 @@ export class UdpHandle implements SocketUser, Teller {
     return iface < 0 ? -Errno.EADDRNOTAVAIL : iface;
   }
 
-  private weigh(): void {
-    const mustHold = this.hasRef_ && !this.isClosed && (this.isReceiving || this.waiting.length > 0);
-    if (mustHold === this.isHolding) return;
-    this.isHolding = mustHold;
-    if (mustHold) this.place.alive.hold();
-    else this.place.alive.release();
+  protected get mustHold(): boolean {
+    return !this.isClosed && (this.isReceiving || this.waiting.length > 0);
   }
 }
