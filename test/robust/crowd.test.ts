@@ -1,27 +1,12 @@
 // What many stacks and many connections cost, each measured in a process of its own: crowd.ts.
 
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { buildSync } from 'esbuild';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { ROOT } from '../kit/tidy.ts';
+import { expect, test } from 'vitest';
+import { bundled } from '../kit/bundle.ts';
 
 const PATIENT = { timeout: 120_000 };
-let home = '';
+const start = bundled('test/robust/crowd.ts');
 
-beforeAll(() => {
-  home = mkdtempSync(join(tmpdir(), 'weft-crowd-'));
-  const entryPoints = [join(ROOT, 'test/robust/crowd.ts')];
-  buildSync({ entryPoints, outfile: join(home, 'crowd.mjs'), bundle: true, platform: 'node', format: 'esm' });
-});
-afterAll(() => rmSync(home, { recursive: true }));
-
-function run(what: string, count: number): Record<string, number> {
-  const args = ['--expose-gc', join(home, 'crowd.mjs'), what, String(count)];
-  return JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' }));
-}
+const run = (what: string, count: number): Record<string, number> => start(what, count) as Record<string, number>;
 
 test('two hundred stacks on one switch answer pings and requests, each with less than 1 MB', PATIENT, () => {
   const { answered, asked, heapEach, slabEach, slabLeft } = run('stacks', 200);

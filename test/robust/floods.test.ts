@@ -1,28 +1,13 @@
 // The attacks of floods.ts, bundled as in mutations.test.ts; with more frames by hand: `node main.mjs NAME COUNT`.
 
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { buildSync } from 'esbuild';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { ROOT } from '../kit/tidy.ts';
+import { expect, test } from 'vitest';
+import { bundled } from '../kit/bundle.ts';
 
 const MIB = 1 << 20;
 const PATIENT = { timeout: 120_000 };
-let home = '';
+const start = bundled('test/robust/main.ts');
 
-beforeAll(() => {
-  home = mkdtempSync(join(tmpdir(), 'weft-floods-'));
-  const entryPoints = [join(ROOT, 'test/robust/main.ts')];
-  buildSync({ entryPoints, outfile: join(home, 'main.mjs'), bundle: true, platform: 'node', format: 'esm' });
-});
-afterAll(() => rmSync(home, { recursive: true }));
-
-function run(name: string, count = 0): Record<string, number> {
-  const args = [join(home, 'main.mjs'), name, String(count)];
-  return JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' }));
-}
+const run = (name: string, count = 0): Record<string, number> => start(name, count) as Record<string, number>;
 
 test('a SYN flood leaves connections alone, and cookies let others in (RFC 4987 §3.6)', PATIENT, () => {
   const { works, wasTransferred, connections, usedBytes, connectionsLater } = run('synFlood', 40_000);

@@ -1,25 +1,13 @@
 // A gateway with a hundred guests, and under attack: gateway-attacks.ts, bundled as in mutations.test.ts. With more by hand:
 // `npx esbuild test/robust/gateway-main.ts --bundle --platform=node --format=esm --outfile=main.mjs && node main.mjs NAME COUNT`.
 
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { buildSync } from 'esbuild';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { SlirpCounters } from '../../slirp/slirp.ts';
-import { ROOT } from '../kit/tidy.ts';
+import { bundled } from '../kit/bundle.ts';
 
 const MIB = 1 << 20;
 const PATIENT = { timeout: 180_000 };
-let home = '';
-
-beforeAll(() => {
-  home = mkdtempSync(join(tmpdir(), 'weft-gateway-'));
-  const entryPoints = [join(ROOT, 'test/robust/gateway-main.ts')];
-  buildSync({ entryPoints, outfile: join(home, 'main.mjs'), bundle: true, platform: 'node', format: 'esm' });
-});
-afterAll(() => rmSync(home, { recursive: true }));
+const start = bundled('test/robust/gateway-main.ts');
 
 type Counts = Readonly<Record<string, number>>;
 
@@ -38,10 +26,7 @@ interface Attack {
   readonly ringBytes: number;
 }
 
-function run<T>(name: string, count: number): T {
-  const args = ['--expose-gc', join(home, 'main.mjs'), name, String(count)];
-  return JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' })) as T;
-}
+const run = <T>(name: string, count: number): T => start(name, count) as T;
 
 test(
   'a hundred guests have 10,000 connections and 5,000 mappings at a time, and cost nothing while idle',

@@ -1,35 +1,16 @@
 // The campaign of gateway-campaign.ts, short and bundled, as in mutations.test.ts. A long one by hand:
 // `npx esbuild test/robust/gateway-main.ts --bundle --platform=node --format=esm --outfile=main.mjs && node main.mjs SEED COUNT`.
 
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { buildSync } from 'esbuild';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { ROOT } from '../kit/tidy.ts';
+import { expect, test } from 'vitest';
+import { bundled } from '../kit/bundle.ts';
 import type { GatewayCampaignReport } from './gateway-campaign.ts';
 
 const FRAMES = 100_000;
 const MIB = 1 << 20;
-let home = '';
-
-beforeAll(() => {
-  home = mkdtempSync(join(tmpdir(), 'weft-gateway-mutations-'));
-  buildSync({
-    entryPoints: [join(ROOT, 'test/robust/gateway-main.ts')],
-    outfile: join(home, 'main.mjs'),
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    sourcemap: 'inline',
-  });
-});
-afterAll(() => rmSync(home, { recursive: true }));
+const run = bundled('test/robust/gateway-main.ts');
 
 test.each([1, 2])('mutated frames of a guest (seed %i) do no harm to another one', { timeout: 120_000 }, (seed) => {
-  const args = ['--enable-source-maps', join(home, 'main.mjs'), String(seed), String(FRAMES)];
-  const report = JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' })) as GatewayCampaignReport;
+  const report = run(seed, FRAMES) as GatewayCampaignReport;
   expect(report).toMatchObject({
     frames: FRAMES,
     escaped: [],
