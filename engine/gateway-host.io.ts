@@ -64,7 +64,8 @@ export class GatewayHost implements NetworkGateway, GatewayParts, StackUser {
   private isClosed = false;
 
   /** Throws `UsageError` for what can never work, `FailedError` where the host refuses a forward. */
-  constructor(fabric: Fabric, settings: GatewaySettings, { number, leasesPath, notify }: GatewayPlace) {
+  constructor(fabric: Fabric, settings: GatewaySettings, place: GatewayPlace) {
+    const { number, leasesPath, notify } = place;
     this.fabric = fabric;
     this.settings = settings;
     this.number = number;
@@ -84,7 +85,7 @@ export class GatewayHost implements NetworkGateway, GatewayParts, StackUser {
     this.file = path ? new LeaseFile(path, (line) => notify('gateway', line)) : undefined;
     try {
       this.stack.addUser(this); // first: rules know the host as it is now before they are asked
-      this.gateway = this.openGateway(made);
+      this.gateway = this.openGateway(made, place);
       this.dns = this.openDns();
       this.dhcp = this.openDhcp(made);
       this.forwards = forwardTable(this);
@@ -182,7 +183,7 @@ export class GatewayHost implements NetworkGateway, GatewayParts, StackUser {
     fabric.at(fabric.nowUs() + 1, () => stack.close()); // when the port is closed
   }
 
-  private openGateway({ stack, iface }: GatewayStack): Gateway {
+  private openGateway({ stack, iface }: GatewayStack, { portOf }: GatewayPlace): Gateway {
     const { settings, sockets } = this;
     const { network, rules, isRestricted, filtering, nat64, outbound4, outbound6 } = settings;
     const { tcpFlowsMax, udpFlowsMax } = settings;
@@ -195,6 +196,7 @@ export class GatewayHost implements NetworkGateway, GatewayParts, StackUser {
       rules,
       isRestricted,
       places: hostPlaces(),
+      portOf,
       whoHas: (address) => this.dhcp?.leases.macOf(address) ?? 0,
       caps: {
         ...(tcpFlowsMax === undefined ? {} : { tcpPerGuest: tcpFlowsMax }),

@@ -45,6 +45,8 @@ export interface GatewayPlace {
   readonly number: number;
   /** Where leases are kept unless the options say otherwise; undefined: nowhere. */
   readonly leasesPath: string | undefined;
+  /** The port behind which a hardware address (48 bits) is, if that is one guest's, else -1. */
+  readonly portOf: (mac: number) => number;
   /** Something happened: `lease`, `refused`, `gateway`. */
   readonly notify: (event: string, text: string) => void;
 }

@@ -22,6 +22,7 @@ import { Cable, Network } from './network.ts';
 const CONNECTIONS_MAX = 4200; // above the most ports, so that a full switch still answers
 const MANAGEMENT_PORT = 0;
 const CABLE_FAR_END = 1;
+const ALONE: ReadonlySet<string> = new Set(['tap', 'packet']); // of weft run, with its process; those of plugs have none
 const LOOK_US = US_PER_S; // between looks at the table, as often as an idle thread wakes up anyway
 
 /** What one network is to be. */
@@ -102,6 +103,7 @@ export class NetworkService implements PortRoom {
     const gateway = newGateway(fabric, options, {
       number,
       leasesPath,
+      portOf: (mac) => this.guestPortOf(mac),
       notify: (event, text) => this.notify({ event, network: network.name, port: number, text }),
     });
     this.gateways_.add(gateway);
@@ -112,6 +114,13 @@ export class NetworkService implements PortRoom {
       gateway.close();
       this.detach(gateway.port);
     };
+  }
+
+  /** A program of `weft run` is alone at its port; behind others there may be networks. */
+  private guestPortOf(mac: number): number {
+    const port = this.switch?.fdb.find(mac, 0, this.fabric.nowUs())?.port ?? -1;
+    const ends = this.network.ends[port] ?? [];
+    return ends.length > 0 && ends.every(({ info }) => info.pid !== undefined && ALONE.has(info.kind)) ? port : -1;
   }
 
   // PortRoom.

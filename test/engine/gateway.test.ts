@@ -7,7 +7,7 @@ import { FailedError, UsageError } from '../../core/assert.ts';
 import { Fabric } from '../../engine/fabric.io.ts';
 import { FabricNode } from '../../engine/fabric-node.io.ts';
 import { newGateway } from '../../engine/gateway-host.io.ts';
-import type { JoinLease } from '../../plug/plug.ts';
+import { type JoinLease, NullPort } from '../../plug/plug.ts';
 import { tempDir } from '../kit/test-host.ts';
 
 let home: ReturnType<typeof tempDir>;
@@ -35,6 +35,26 @@ const open = (gateway: string, directory = home.file('net')) =>
 const ask = (...words: string[]): unknown => node.execute('net', words);
 
 describe('port 0', () => {
+  test('knows which port is one guest alone: a program of weft run, and no plug', () => {
+    let portOf = (_mac: number): number => Number.NaN;
+    const asked = new FabricNode(fabric, {
+      notify: () => {},
+      shutdown: () => {},
+      newGateway: (to, options, place) => {
+        portOf = place.portOf;
+        return newGateway(to, options, place);
+      },
+    });
+    const service = asked.openNetwork({ ...NETWORK, name: 'net', gateway: '' });
+    const info = [{ kind: 'tap', pid: 7 }, { kind: 'tap' }, { kind: 'stream', pid: 7 }, { kind: 'packet', pid: 8 }];
+    info.forEach((one, i) => {
+      service.attach(new NullPort(), i + 1, { ...one, description: '' });
+      service.switch!.fdb.addStatic(0x020000000001 + i, 0, i + 1);
+    });
+    expect([1, 2, 3, 4, 5].map((n) => portOf(0x020000000000 + n))).toEqual([1, -1, -1, 4, -1]);
+    asked.close();
+  });
+
   test('is the gateway, and guests still begin at 1', () => {
     const service = open('');
     expect(ask('port/list')).toEqual([
